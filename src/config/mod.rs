@@ -1,0 +1,43 @@
+//! The config as the stages see it: read, checked and resolved, so that nothing in it can be wrong any more.
+
+mod camera;
+mod evidence;
+mod model;
+mod mqtt;
+mod node;
+mod scenario;
+mod secret;
+mod zone;
+
+pub use camera::{Camera, Credentials, DisabledCamera, Place, Transport};
+pub use evidence::Evidence;
+pub use model::{Model, Provider};
+pub use mqtt::Mqtt;
+pub use node::Node;
+pub use scenario::{Level, Rule, RuleKind, Scenario, Text};
+pub use secret::Secret;
+pub use zone::{Facade, Hours, Zone};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything the operator decided.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Short hash of all files the config was read from; events carry it.
+    pub revision: String,
+    /// Who this box is.
+    pub node: Node,
+    /// Where incidents go; without it they stay in the local store.
+    pub mqtt: Option<Mqtt>,
+    /// What evidence is kept and how.
+    pub evidence: Evidence,
+    /// Models by the name that cameras use.
+    pub models: BTreeMap<String, Model>,
+    /// Scenarios by id: the built-in ones and the operator's.
+    pub scenarios: BTreeMap<String, Arc<Scenario>>,
+    /// Cameras that can run.
+    pub cameras: Vec<Camera>,
+    /// Cameras whose config is wrong: published as disabled, with the reasons.
+    pub disabled: Vec<DisabledCamera>,
+}

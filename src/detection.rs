@@ -1,0 +1,98 @@
+//! What was found in one picture: objects with boxes, static foreground in zones, small moving things.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::Captured;
+use crate::geometry::{BBox, Point};
+
+/// A class of objects by its name in the model card, such as `car`; cheap to clone.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(transparent)]
+pub struct Class(pub Arc<str>);
+
+impl Class {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Class {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One object found by a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Detection {
+    /// What it is.
+    pub class: Class,
+    /// How sure the model is, 0..1.
+    pub score: f32,
+    /// Where it is.
+    #[serde(rename = "box")]
+    pub bbox: BBox,
+}
+
+/// Which model said so: its name and the hash of its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ModelStamp {
+    /// The model's name from its card.
+    pub name: String,
+    /// SHA-256 of the `.onnx` file, lower-case hex.
+    pub sha256: String,
+}
+
+/// Things that stand in a zone and were not there before, whatever they are (class-agnostic static foreground).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ZoneForeground {
+    /// The zone's id.
+    pub zone: String,
+    /// How much of the zone's area static foreground covers, 0..1.
+    pub covered: f32,
+    /// Boxes around its connected parts, largest first, at most 16.
+    pub boxes: Vec<BBox>,
+    /// False while the background is being learnt or the light changes: the figures then say nothing.
+    pub settled: bool,
+}
+
+/// A small thing that moved between pictures: a candidate for a thrown object.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Mover {
+    /// Its middle in the picture, stabilised against camera shake.
+    pub at: Point,
+    /// Its area in pixels of the analysed picture.
+    pub area_px: f32,
+    /// How far it stands out of its surroundings, in grey levels.
+    pub contrast: f32,
+}
+
+/// Everything the analysis of one picture found: what the rules see, and what a trace records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Findings {
+    /// When the picture was captured.
+    pub captured: Captured,
+    /// The picture's size in pixels; rules need it for aspect ratio only.
+    pub size_px: (u32, u32),
+    /// Objects; `None` if no detector looked at this picture (which is not the same as seeing nothing).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<Vec<Detection>>,
+    /// Static foreground per zone that asked for it; empty if nobody looked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreground: Vec<ZoneForeground>,
+    /// Small moving things; `None` if nobody looked, empty after a global change (exposure, infrared switch).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub movers: Option<Vec<Mover>>,
+}

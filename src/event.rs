@@ -1,0 +1,292 @@
+//! What the dispatch platform reads: the JSON of an incident in its CloudEvents envelope, and retained statuses.
+//!
+//! The JSON Schemas and the AsyncAPI document of `gridwatch schema` come from these types.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::{Level, Place, Text};
+use crate::detection::{Class, ModelStamp};
+use crate::frame::{CameraId, CameraState, Clock};
+use crate::geometry::{BBox, Point};
+use crate::observation::ZoneId;
+
+/// Version of the contract; part of every topic and of the CloudEvents type.
+pub const CONTRACT: &str = "v1";
+
+/// A CloudEvents 1.0 envelope in structured JSON mode around an [`Incident`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IncidentEvent {
+    /// Always `1.0`.
+    pub specversion: String,
+    /// Unique per incident and `seq`: `<incident>/<seq>`; the same when sent again.
+    pub id: String,
+    /// `gridwatch/<site>/<node>`.
+    pub source: String,
+    /// `cn.gridwatch.incident.<phase>.v1`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Camera id and zone id, `<camera>/<zone>`.
+    pub subject: String,
+    /// When this statement was made, RFC 3339, UTC.
+    #[schemars(with = "String")]
+    pub time: Timestamp,
+    /// Always `application/json`.
+    pub datacontenttype: String,
+    /// The incident as it stands.
+    pub data: Incident,
+}
+
+/// Where an incident stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Said once, first.
+    Opened,
+    /// Something changed: confirmed, coverage, level, evidence.
+    Updated,
+    /// Said once, last, with a reason.
+    Closed,
+}
+
+/// Why an incident closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosedReason {
+    /// The camera saw that the place is clear.
+    Cleared,
+    /// It happened and was over at once (thrown object).
+    Instant,
+    /// The camera has not been seen for too long; nobody knows.
+    CameraLost,
+    /// The zone's hours ended.
+    OutOfHours,
+    /// The zone, its rule or its camera was taken out of the config.
+    RuleRemoved,
+    /// gridwatch was down for so long that nothing can be said.
+    Restarted,
+}
+
+/// How sure: `suspected` may still vanish, `confirmed` is worth a person's walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Certainty {
+    /// Seen for the scenario's first dwell time.
+    Suspected,
+    /// Seen for its full dwell time.
+    Confirmed,
+}
+
+/// An incident as it stands after one statement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Incident {
+    /// Stable over all statements, restarts and repeated deliveries (UUIDv7).
+    pub incident: Uuid,
+    /// 1 for `opened`, then counting up.
+    pub seq: u32,
+    /// Where it stands.
+    pub phase: Phase,
+    /// How sure.
+    pub certainty: Certainty,
+    /// Scenario id: `fire_lane`, `street_vending`, `thrown_object`, …
+    pub kind: String,
+    /// How urgent.
+    pub level: Level,
+    /// The city's event code, if configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub city_code: Option<String>,
+    /// Name of the kind.
+    pub title: Text,
+    /// One sentence for the person who will go.
+    pub description: Text,
+    /// Which camera saw it.
+    pub camera: CameraRef,
+    /// In which zone.
+    pub zone: ZoneRef,
+    /// First seen, RFC 3339, UTC.
+    #[schemars(with = "String")]
+    pub first_seen: Timestamp,
+    /// When the dwell time was complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub confirmed_at: Option<Timestamp>,
+    /// Last really seen.
+    #[schemars(with = "String")]
+    pub last_seen: Timestamp,
+    /// When it was closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub closed_at: Option<Timestamp>,
+    /// Why it was closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_reason: Option<ClosedReason>,
+    /// Whose clock the times are.
+    pub clock: Clock,
+    /// Seconds for which it stayed.
+    pub dwell_s: f64,
+    /// Covered share of the zone, 0..1.
+    pub coverage: f32,
+    /// The objects that matter, largest first.
+    pub objects: Vec<ObjectRef>,
+    /// The path of a thrown object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trajectory: Option<TrajectoryRef>,
+    /// The model that looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelStamp>,
+    /// Hash of the config that was in force.
+    pub config_revision: String,
+    /// Pictures and clips.
+    pub evidence: Vec<EvidenceRef>,
+}
+
+/// The camera of an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CameraRef {
+    /// Its id in topics.
+    pub id: CameraId,
+    /// Its name for people.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// The zone of an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ZoneRef {
+    /// Its id.
+    pub id: ZoneId,
+    /// Its name for people.
+    pub name: String,
+    /// Hash of the settings that shaped the verdict.
+    pub revision: String,
+}
+
+/// One object of an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ObjectRef {
+    /// What it is; `unknown` for something no detector named.
+    pub class: Class,
+    /// How sure the model is, 0..1.
+    pub confidence: f32,
+    /// Where it is: `[x0, y0, x1, y1]` in ratios of the picture.
+    #[serde(rename = "box")]
+    pub bbox: BBox,
+}
+
+/// The path of a thrown object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TrajectoryRef {
+    /// Sightings in order: seconds after the first, x, y in ratios.
+    pub points: Vec<(f64, f32, f32)>,
+    /// Where it probably began.
+    pub release: Point,
+    /// Release height above ground and its error, metres.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_height_m: Option<(f32, f32)>,
+    /// Floor of the release and its error; the ground floor is 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor: Option<(u32, u32)>,
+}
+
+/// What a piece of evidence shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceKind {
+    /// A picture with boxes and zone drawn, persons redacted.
+    Snapshot,
+    /// A short video as the camera sent it.
+    Clip,
+}
+
+/// A piece of evidence by reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EvidenceRef {
+    /// What it shows.
+    pub kind: EvidenceKind,
+    /// SHA-256 of its bytes, lower-case hex.
+    pub sha256: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// `image/jpeg` or `video/mp4`.
+    pub media_type: String,
+    /// Path under the node's data directory.
+    pub path: String,
+    /// Topic of the message that carried it, if it was published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+}
+
+/// Retained at `<root>/v1/<site>/<node>/status`; the last will says `offline`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeStatus {
+    /// What the node is doing.
+    pub state: NodeState,
+    /// New at every start, so that a late will of an older session is recognised.
+    pub boot: Uuid,
+    /// Version of gridwatch.
+    pub version: String,
+    /// Hash of the config in force.
+    pub config_revision: String,
+    /// When it was said (for the will: when the session began).
+    #[schemars(with = "String")]
+    pub time: Timestamp,
+}
+
+/// What a node is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// Running.
+    Online,
+    /// Stopping in order.
+    Draining,
+    /// Gone.
+    Offline,
+}
+
+/// Retained at `<root>/v1/<site>/<node>/cameras/<camera>/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CameraStatus {
+    /// Which camera.
+    pub camera: CameraId,
+    /// Its name for people.
+    pub name: String,
+    /// What its connection is doing.
+    pub state: CameraState,
+    /// Why, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Since when.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+}
+
+/// Published by the platform at `<root>/v1/<site>/<node>/verdict/<incident>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// What the platform decided.
+    pub verdict: VerdictKind,
+    /// The platform's own case number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case_id: Option<String>,
+    /// Words of the person who decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What the platform decided about an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// Taken into the platform's loop.
+    Accepted,
+    /// There was nothing.
+    FalseAlarm,
+    /// Dealt with on site.
+    Resolved,
+    /// Right, but nobody will go.
+    Ignored,
+}

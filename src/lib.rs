@@ -1,0 +1,10 @@
+//! gridwatch: from compressed video of many cameras to incidents that a dispatch platform can trust.
+//!
+//! (The map follows; see the end of this file's history for how it grew.)
+
+pub mod config;
+pub mod detection;
+pub mod event;
+pub mod frame;
+pub mod geometry;
+pub mod observation;
