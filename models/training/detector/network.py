@@ -1,0 +1,107 @@
+"""A small anchor-free detector of plain convolutions: backbone, two-way pyramid, one head for each of three strides."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+STRIDES = (8, 16, 32)
+WIDTHS = (16, 24, 48, 96, 144)
+DEPTHS = (1, 2, 2, 1)
+PYRAMID = 48
+
+
+class Block(nn.Sequential):
+    """Convolution, batch norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs, momentum=0.03, eps=1e-3),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.narrow = Block(channels, channels // 2, 1)
+        self.wide = Block(channels // 2, channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.wide(self.narrow(x))
+
+
+class Network(nn.Module):
+    """Pictures (n, 3, height, width) in 0 … 1 to (n, places, classes + 4): logits, then distances to the four sides."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.stem = Block(3, WIDTHS[0], 3, 2)
+        stages = []
+        for i, depth in enumerate(DEPTHS):
+            stages.append(
+                nn.Sequential(Block(WIDTHS[i], WIDTHS[i + 1], 3, 2), *(Residual(WIDTHS[i + 1]) for _ in range(depth)))
+            )
+        self.stages = nn.ModuleList(stages)
+        deep = WIDTHS[4]
+        self.context = nn.Sequential(
+            Block(deep, deep // 2, 1), Block(deep // 2, deep // 2, 5, groups=deep // 2), Block(deep // 2, PYRAMID, 1)
+        )
+        self.lateral_middle, self.lateral_fine = Block(WIDTHS[3], PYRAMID, 1), Block(WIDTHS[2], PYRAMID, 1)
+        self.merge_middle, self.merge_fine = Residual(PYRAMID), Residual(PYRAMID)
+        self.down_middle, self.down_coarse = Block(PYRAMID, PYRAMID, 3, 2), Block(PYRAMID, PYRAMID, 3, 2)
+        self.heads = nn.ModuleList([nn.Sequential(Block(PYRAMID, PYRAMID), Block(PYRAMID, PYRAMID)) for _ in STRIDES])
+        self.scores = nn.ModuleList([nn.Conv2d(PYRAMID, classes, 1) for _ in STRIDES])
+        self.distances = nn.ModuleList([nn.Conv2d(PYRAMID, 4, 1) for _ in STRIDES])
+        for layer in self.scores:
+            nn.init.constant_(layer.bias, -4.6)
+        for layer in self.distances:
+            nn.init.constant_(layer.bias, 0.7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        levels = []
+        for stage in self.stages:
+            x = stage(x)
+            levels.append(x)
+        coarse = self.context(levels[3])
+        middle = self.merge_middle(self.lateral_middle(levels[2]) + functional.interpolate(coarse, scale_factor=2.0))
+        fine = self.merge_fine(self.lateral_fine(levels[1]) + functional.interpolate(middle, scale_factor=2.0))
+        middle = middle + self.down_middle(fine)
+        coarse = coarse + self.down_coarse(middle)
+        found = []
+        for i, level in enumerate((fine, middle, coarse)):
+            features = self.heads[i](level)
+            distances = functional.softplus(self.distances[i](features)) * STRIDES[i]
+            found.append(torch.cat([self.scores[i](features), distances], 1).flatten(2))
+        return torch.cat(found, 2).transpose(1, 2)
+
+
+class Exported(nn.Module):
+    """The network in the output layout of YOLOv8: (1, 4 + classes, places), centre and size in pixels, scores."""
+
+    def __init__(self, network: Network, height: int, width: int) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("centres", places(height, width)[0])
+
+    def forward(self, images: Tensor) -> Tensor:
+        raw = self.network(images)
+        scores, distances = raw[..., : self.network.classes].sigmoid(), raw[..., self.network.classes :]
+        left_top, right_bottom = self.centres - distances[..., :2], self.centres + distances[..., 2:]
+        boxes = torch.cat([(left_top + right_bottom) / 2, right_bottom - left_top], -1)
+        return torch.cat([boxes, scores], -1).transpose(1, 2)
+
+
+def places(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The centre of each output place in pixels, and its stride."""
+    centres, strides = [], []
+    for stride in STRIDES:
+        y, x = torch.meshgrid(torch.arange(height // stride), torch.arange(width // stride), indexing="ij")
+        level = (torch.stack([x, y], -1).reshape(-1, 2).float() + 0.5) * stride
+        centres.append(level)
+        strides.append(torch.full((len(level),), float(stride)))
+    return torch.cat(centres), torch.cat(strides)

@@ -1,0 +1,87 @@
+"""Export a checkpoint's running mean as ONNX: `python export.py --run out/run --onnx ../street-v1.onnx`.
+
+Checks the file against torch with ONNX Runtime, and prints its SHA-256 for the model card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from detector.network import STRIDES, Exported, Network
+from world.label import NAMES
+
+WIDTH, HEIGHT = 512, 288
+OPSET = 17
+TOLERANCE = 1e-3
+
+
+def trained(run: Path) -> tuple[Network, int, int]:
+    """The running mean of the weights, and the steps and samples that it has seen."""
+    state = torch.load(run / "state.pt", weights_only=True)
+    network = Network(len(NAMES))
+    network.load_state_dict(state["mean"])
+    return network.eval(), state["steps"], state["samples"]
+
+
+def export(network: Network, path: Path) -> None:
+    model = Exported(network, HEIGHT, WIDTH).eval()
+    example = torch.rand(1, 3, HEIGHT, WIDTH)
+    torch.onnx.export(
+        model,
+        (example,),
+        str(path),
+        opset_version=OPSET,
+        input_names=["images"],
+        output_names=["output0"],
+        dynamo=False,
+    )
+    written = onnx.load(str(path))
+    written.ir_version = min(written.ir_version, 8)
+    facts = {
+        "names": "{" + ", ".join(f"{i}: '{name}'" for i, name in enumerate(NAMES)) + "}",
+        "stride": str(max(STRIDES)),
+        "imgsz": f"[{HEIGHT}, {WIDTH}]",
+        "task": "detect",
+        "batch": "1",
+        "license": "Apache-2.0",
+        "description": "gridwatch street-v1",
+    }
+    onnx.helper.set_model_props(written, facts)
+    onnx.checker.check_model(written)
+    onnx.save(written, str(path))
+
+
+def difference(network: Network, path: Path) -> float:
+    """The largest disagreement between torch and ONNX Runtime on noise."""
+    image = np.random.default_rng(5).random((1, 3, HEIGHT, WIDTH), np.float32)
+    with torch.no_grad():
+        ours = Exported(network, HEIGHT, WIDTH).eval()(torch.from_numpy(image)).numpy()
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    theirs = session.run(["output0"], {"images": image})[0]
+    assert theirs.shape == (1, 4 + len(NAMES), ours.shape[2])
+    return float(np.abs(ours - theirs).max())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, default=Path("out/run"))
+    parser.add_argument("--onnx", type=Path, default=Path(__file__).resolve().parents[1] / "street-v1.onnx")
+    arguments = parser.parse_args()
+    network, steps, samples = trained(arguments.run)
+    export(network, arguments.onnx)
+    off = difference(network, arguments.onnx)
+    print(f"steps {steps}, samples {samples}, {arguments.onnx.stat().st_size} bytes, largest difference {off:.2e}")
+    if off > TOLERANCE * WIDTH:
+        raise SystemExit("error: ONNX Runtime and torch disagree")
+    print(f'sha256 = "{hashlib.sha256(arguments.onnx.read_bytes()).hexdigest()}"')
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Train the street detector: `python train.py --set out/set --run out/run --minutes 40`.
+
+Stopped at any time, the same command goes on from the last checkpoint (`run/state.pt`, every 100 steps). The learning
+rate follows the share of the minutes that were used over all starts. Pictures that are rendered meanwhile are taken in.
+The network is fully convolutional: it learns on crops at the scale of a 512 x 288 picture and runs on the whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from detector.data import Shards, augmented
+from detector.loss import Targets, loss
+from detector.network import Network, places
+from world.label import NAMES
+
+INPUT_WIDTH = 512
+BATCH = 16
+RATE = 2.5e-3
+WARM_UP_STEPS = 80
+CHECKPOINT_STEPS = 100
+
+
+def batch_of(
+    shards: Shards, indices: list[int], height: int, width: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, Targets]:
+    images, boxes, labels = [], [], []
+    for index in indices:
+        picture, found = shards[index]
+        image, box, label = augmented(picture, found, height, width, INPUT_WIDTH / picture.shape[1], rng)
+        images.append(image)
+        boxes.append(torch.from_numpy(box.astype(np.float32)))
+        labels.append(torch.from_numpy(label.astype(np.int64)))
+    stack = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    return stack / 255.0, Targets(boxes, labels)
+
+
+class Trainer:
+    """The network, its running mean, the optimiser, and what is needed to go on after a stop."""
+
+    def __init__(self, run: Path, seed: int = 1) -> None:
+        torch.manual_seed(seed)
+        self.run = run
+        self.network = Network(len(NAMES)).to(memory_format=torch.channels_last)
+        self.mean = copy.deepcopy(self.network).eval()
+        weights = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [{"params": weights, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=RATE)
+        self.steps, self.seconds, self.samples = 0, 0.0, 0
+        if (run / "state.pt").exists():
+            state = torch.load(run / "state.pt", weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.mean.load_state_dict(state["mean"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.steps, self.seconds, self.samples = state["steps"], state["seconds"], state["samples"]
+
+    def step(
+        self, images: torch.Tensor, targets: Targets, centres: torch.Tensor, share: float, bf16: bool
+    ) -> tuple[float, float]:
+        rate = (
+            RATE
+            * min(1.0, (self.steps + 1) / WARM_UP_STEPS)
+            * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            output = self.network(images)
+        total, score_part, box_part = loss(output, targets, centres, len(NAMES))
+        self.optimiser.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        self.optimiser.step()
+        self.steps, self.samples = self.steps + 1, self.samples + len(images)
+        self._follow(min(0.998, (1 + self.steps) / (10 + self.steps)))
+        return score_part, box_part
+
+    @torch.no_grad()
+    def _follow(self, keep: float) -> None:
+        for slow, fast in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if slow.dtype.is_floating_point:
+                slow.mul_(keep).add_(fast.detach(), alpha=1 - keep)
+            else:
+                slow.copy_(fast)
+
+    def save(self) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "samples": self.samples,
+        }
+        torch.save(state, self.run / "state.part")
+        (self.run / "state.part").replace(self.run / "state.pt")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", type=Path, default=Path("out/set"))
+    parser.add_argument("--run", type=Path, default=Path("out/run"))
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--crop", type=int, nargs=2, default=(352, 224), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true", help="helps on processors with AMX or AVX512-BF16 only")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(arguments.run)
+    width, height = arguments.crop
+    centres, _ = places(height, width)
+    shards = Shards(arguments.set)
+    rng = np.random.default_rng([7, trainer.steps])
+    order: list[int] = []
+    recent = np.zeros(2)
+    while trainer.seconds < arguments.minutes * 60:
+        began = time.monotonic()
+        if len(order) < BATCH:
+            shards.refresh()
+            order = list(rng.permutation(len(shards)))
+        images, targets = batch_of(shards, [order.pop() for _ in range(BATCH)], height, width, rng)
+        parts = trainer.step(images, targets, centres, trainer.seconds / (arguments.minutes * 60), arguments.bf16)
+        recent = 0.97 * recent + 0.03 * np.array(parts)
+        trainer.seconds += time.monotonic() - began
+        if trainer.steps % 50 == 0:
+            line = {
+                "step": trainer.steps,
+                "seconds": round(trainer.seconds),
+                "samples": trainer.samples,
+                "set": len(shards),
+            }
+            line |= {"score_loss": round(float(recent[0]), 3), "box_loss": round(float(recent[1]), 3)}
+            print(json.dumps(line), flush=True)
+            with (arguments.run / "curve.jsonl").open("a") as curve:
+                curve.write(json.dumps(line) + "\n")
+        if trainer.steps % CHECKPOINT_STEPS == 0:
+            trainer.save()
+    trainer.save()
+
+
+if __name__ == "__main__":
+    main()
