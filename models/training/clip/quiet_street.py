@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -52,18 +53,16 @@ def street() -> Film:
         planter(scene, -4.8, 9.9, kerb)
         sign_post(scene, -10.0, 6.0)
 
+    wetness: dict[int, Light] = {}
+
     def shower(light: Light, second: float) -> Light:
-        wet = _rain(second) / 0.55
-        if wet <= 0:
-            return light
-        return Light(
-            **{
-                **light.__dict__,
-                "wet": 0.3 * wet,
-                "haze": light.haze + 0.003 * wet,
-                "ambient": light.ambient * (1 - 0.15 * wet),
-            }
-        )
+        """The ground gets wet, the air hazy, the sky darker: in twelfths."""
+        step = round(12 * _rain(second) / 0.55)
+        if step not in wetness:
+            share = step / 12
+            dimmed = light.ambient * (1 - 0.15 * share)
+            wetness[step] = replace(light, wet=0.3 * share, haze=light.haze + 0.003 * share, ambient=dimmed)
+        return wetness[step]
 
     return Film(
         name="quiet-street",

@@ -47,7 +47,7 @@ class Film:
     actors: list[Actor]
     begins: datetime
     stage_seed: int = 1
-    light_at: Callable[[Light, float], Light] = lambda light, _: light
+    light_at: Callable[[Light, float], Light] = lambda light, _: light  # equal light should be the same object
     rain_at: Callable[[float], float] = lambda _: 0.0
     snow_at: Callable[[float], float] = lambda _: 0.0
     shutter_s: float = 0.0
@@ -83,7 +83,7 @@ class Projector:
 
     def __init__(self, film: Film, renderer: Renderer) -> None:
         self.film, self._renderer = film, renderer
-        self._last: tuple[np.ndarray, list[np.ndarray]] | None = None
+        self._last: tuple[np.ndarray, list[np.ndarray], Light] | None = None
         renderer.set_static(film.standing())
         light = film.light_at(film.light, 0.0)
         empty, _ = self._renderer.draw(
@@ -117,10 +117,7 @@ class Projector:
     def _linear(self, parts: list[np.ndarray], light: Light) -> np.ndarray:
         """The picture in linear light; while the light stays, only what moved since the last one is drawn anew."""
         film, focus, vertices = self.film, np.array(self.film.focus), np.concatenate(parts)
-        if light is not film.light:
-            self._last = None
-            return self._renderer.draw(vertices, film.camera, light, focus, ids=False)[0]
-        if self._last is None:
+        if self._last is None or self._last[2] is not light:
             linear, _ = self._renderer.draw(vertices, film.camera, light, focus, ids=False)
         else:
             linear, before = self._last[0].copy(), self._last[1]
@@ -129,7 +126,7 @@ class Projector:
             regions = self._renderer.merged([region for region in regions if region])
             if regions:
                 self._renderer.redraw(linear, regions, vertices, film.camera, light, focus)
-        self._last = (linear, parts)
+        self._last = (linear, parts, light)
         return linear
 
 

@@ -128,11 +128,16 @@ def night() -> Film:
             motorcycle(scene, Frame.at(4.9 + i * 0.75, 7.7, 1.5, kerb), ridden=False)
         bin_(scene, -6.2, 5.1)
 
+    lit: dict[tuple[float, float], Light] = {}
+
     def lights(light: Light, second: float) -> Light:
+        """The street lamps, and the stall's own where it is now."""
         if not push.alive(second):
             return light
-        x, y = push.point(second)
-        return replace(light, lamps=[*light.lamps, (float(x), float(y), 1.95, 1.1)])
+        x, y = (round(float(v), 2) for v in push.point(second))
+        if (x, y) not in lit:
+            lit[x, y] = replace(light, lamps=[*light.lamps, (x, y, 1.95, 1.1)])
+        return lit[x, y]
 
     def cart(scene: Scene, frame: Frame) -> None:
         owner = stall(scene, frame, "cart")
