@@ -1,22 +1,35 @@
 //! The config as the stages see it: read, checked and resolved, so that nothing in it can be wrong any more.
 
 mod camera;
+mod camera_list;
+mod csv;
 mod evidence;
+mod hours;
+mod item;
+mod load;
 mod model;
 mod mqtt;
+mod names;
 mod node;
+mod problem;
 mod scenario;
+mod schema;
 mod secret;
+mod source;
 mod zone;
 
 pub use camera::{Camera, Credentials, DisabledCamera, Place, Transport};
 pub use evidence::Evidence;
-pub use model::{Model, Provider};
+pub use hours::Hours;
+pub use load::{Loaded, load};
+pub use model::{Model, Provider, SHIPPED_MODEL};
 pub use mqtt::Mqtt;
 pub use node::Node;
+pub use problem::{ConfigError, Problem, Scope, Severity};
 pub use scenario::{Level, Rule, RuleKind, Scenario, Text};
+pub use schema::schema;
 pub use secret::Secret;
-pub use zone::{Facade, Hours, Zone};
+pub use zone::{Facade, Zone};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! `[models.NAME]`: which ONNX file runs, where and how.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::item::Item;
 
 /// Where a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -33,4 +35,80 @@ pub struct Model {
     pub score_min: f32,
     /// Overlap above which two boxes of a class are one object, 0..1.
     pub nms_iou: f32,
+}
+
+/// The model that gridwatch ships, and that cameras use unless they name another.
+pub const SHIPPED_MODEL: &str = "street";
+
+/// Its file.
+const SHIPPED_FILE: &str = "street-v1.onnx";
+
+/// `[models.NAME]` as the operator writes it.
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+pub(super) struct ModelTable {
+    /// The `.onnx` file: relative to this file, to `models/` beside it, or to the installed models.
+    #[serde(default = "shipped_file")]
+    pub file: PathBuf,
+    /// Where it runs: `cpu`, `cuda`, `tensorrt`, `openvino` or `cann`; the CPU takes over, with a message, when the runtime cannot.
+    #[serde(default = "cpu")]
+    pub provider: Provider,
+    /// Threads within one inference; one is the most economical with many cameras.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 256))]
+    pub threads: usize,
+    /// Detections below this score are dropped, 0..1; scenarios ask for more with their own `score_min`.
+    #[serde(default = "default_score_min")]
+    #[schemars(range(min = 0, max = 1))]
+    pub score_min: f32,
+    /// Overlap (intersection over union) above which two boxes of a class are one object, 0..1.
+    #[serde(default = "default_nms_iou")]
+    #[schemars(range(min = 0, max = 1))]
+    pub nms_iou: f32,
+}
+
+fn shipped_file() -> PathBuf {
+    SHIPPED_FILE.into()
+}
+
+fn cpu() -> Provider {
+    Provider::Cpu
+}
+
+fn one() -> usize {
+    1
+}
+
+fn default_score_min() -> f32 {
+    0.3
+}
+
+fn default_nms_iou() -> f32 {
+    0.6
+}
+
+impl ModelTable {
+    /// The model with its file found, or the problem noted in the item.
+    pub fn resolve(self, name: &str, item: &mut Item, dir: &Path) -> Option<Model> {
+        let candidates = candidates(&self.file, dir);
+        let Some(file) = candidates.iter().find(|file| file.is_file()).cloned() else {
+            let looked: Vec<String> = candidates.iter().map(|file| file.display().to_string()).collect();
+            let message = format!("the file of model `{name}` is not there: `{}`", self.file.display());
+            item.error("/file", message, format!("looked for {}", looked.join(", ")));
+            return None;
+        };
+        let Self { provider, threads, score_min, nms_iou, .. } = self;
+        Some(Model { name: name.to_owned(), file, provider, threads, score_min, nms_iou })
+    }
+}
+
+/// Where a model's file may lie, in the order of looking.
+fn candidates(file: &Path, dir: &Path) -> Vec<PathBuf> {
+    if file.is_absolute() {
+        return vec![file.to_owned()];
+    }
+    let share = std::env::var_os("GRIDWATCH_SHARE").map(PathBuf::from);
+    // `../models`: the config lies in `config/` of a checkout.
+    let beside = [dir.join(file), dir.join("models").join(file), dir.join("../models").join(file)];
+    let installed = [share, Some("/usr/share/gridwatch".into())].into_iter().flatten();
+    beside.into_iter().chain(installed.map(|share| share.join("models").join(file))).collect()
 }
