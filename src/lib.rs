@@ -8,3 +8,4 @@ pub mod event;
 pub mod frame;
 pub mod geometry;
 pub mod observation;
+pub mod simulate;
