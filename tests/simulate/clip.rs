@@ -1,0 +1,80 @@
+//! Clips to play: encoded by `ffmpeg` where it is installed.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gridwatch::frame::{AccessUnit, Captured, Clock, Codec};
+use gridwatch::simulate::Source;
+
+/// Whether a program is installed; says so if not.
+pub fn installed(program: &str) -> bool {
+    let found =
+        Command::new(program).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        println!("skipped: `{program}` is not installed");
+    }
+    found
+}
+
+/// A moving test picture: two seconds, 25 pictures a second, a key picture each second.
+pub fn test_picture(codec: Codec, size: &str) -> Option<Source> {
+    if !installed("ffmpeg") {
+        return None;
+    }
+    let encoder: &[&str] = match codec {
+        Codec::H265 => &[
+            "-c:v",
+            "libx265",
+            "-x265-params",
+            "keyint=25:min-keyint=25:bframes=0:log-level=none:repeat-headers=1",
+            "-f",
+            "hevc",
+        ],
+        _ => &["-c:v", "libx264", "-g", "25", "-bf", "0", "-sc_threshold", "0", "-f", "h264"],
+    };
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-f", "lavfi", "-i"])
+        .arg(format!("testsrc2=size={size}:rate=25"))
+        .args(["-t", "2", "-pix_fmt", "yuv420p", "-preset", "ultrafast"])
+        .args(encoder)
+        .arg("-")
+        .output()
+        .expect("ffmpeg runs");
+    if output.stdout.is_empty() {
+        println!("skipped: this ffmpeg cannot encode: {}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
+    Some(Source::new(access_units(codec, &output.stdout)).expect("the encoded clip can be played"))
+}
+
+/// Cuts a byte stream into access units: each first slice of a picture, with all that precedes it, begins one.
+pub fn access_units(codec: Codec, stream: &[u8]) -> Vec<AccessUnit> {
+    let starts: Vec<usize> =
+        (0..stream.len().saturating_sub(3)).filter(|&at| stream[at..at + 3] == [0, 0, 1]).collect();
+    let (mut cuts, mut has_slice, mut keys) = (vec![], true, vec![]);
+    for &start in &starts {
+        let nal = &stream[start + 3..];
+        let (slice, first, key) = match codec {
+            Codec::H265 => (nal[0] >> 1 < 32, nal[2] & 0x80 != 0, (16..=21).contains(&(nal[0] >> 1))),
+            _ => (matches!(nal[0] & 31, 1..=5), nal[1] & 0x80 != 0, nal[0] & 31 == 5),
+        };
+        if has_slice && (!slice || first) {
+            cuts.push(start);
+            keys.push(false);
+            has_slice = false;
+        }
+        has_slice |= slice;
+        *keys.last_mut().unwrap() |= slice && key;
+    }
+    cuts.push(stream.len());
+    let unit = |(n, (cut, key)): (usize, (&[usize], &bool))| AccessUnit {
+        captured: Captured { wall: jiff::Timestamp::UNIX_EPOCH, media: Duration::ZERO, clock: Clock::File },
+        codec,
+        key: *key,
+        after_loss: false,
+        data: Arc::from(&stream[cut[0]..cut[1]]),
+        pts_90k: n as i64 * 3600,
+    };
+    cuts.windows(2).zip(&keys).enumerate().map(unit).collect()
+}

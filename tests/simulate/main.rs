@@ -1,0 +1,4 @@
+//! Simulated cameras with real viewers: `ffprobe` and `ffmpeg`, a small RTSP client of our own, and gridwatch's.
+
+mod clip;
+mod ffmpeg;
