@@ -82,6 +82,9 @@ pub struct Rule {
     #[serde(default)]
     #[schemars(range(min = 0, max = 86_400))]
     pub clear_s: f64,
+    /// Longest time between two looks that still counts, in seconds: a longer gap (camera away, patrolled elsewhere) neither adds to the dwell nor clears.
+    #[serde(default = "default_gap_s")]
+    pub gap_s: f64,
     /// Least share of the zone that must be covered, 0..1 (`obstruction`).
     #[serde(default)]
     #[schemars(range(min = 0, max = 1))]
@@ -117,6 +120,10 @@ fn default_score_min() -> f32 {
 
 fn default_inside_min() -> f32 {
     0.5
+}
+
+fn default_gap_s() -> f64 {
+    60.0
 }
 
 /// One kind of incident: what it is called, how urgent it is, and the rule that finds it.
