@@ -2,6 +2,8 @@
 //!
 //! The JSON Schemas and the AsyncAPI document of `gridwatch schema` come from these types.
 
+pub mod topic;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,7 +33,7 @@ pub struct IncidentEvent {
     /// Camera id and zone id, `<camera>/<zone>`.
     pub subject: String,
     /// When this statement was made, RFC 3339, UTC.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
     /// Always `application/json`.
     pub datacontenttype: String,
@@ -106,18 +108,18 @@ pub struct Incident {
     /// In which zone.
     pub zone: ZoneRef,
     /// First seen, RFC 3339, UTC.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub first_seen: Timestamp,
     /// When the dwell time was complete.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub confirmed_at: Option<Timestamp>,
     /// Last really seen.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub last_seen: Timestamp,
     /// When it was closed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub closed_at: Option<Timestamp>,
     /// Why it was closed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,7 +233,7 @@ pub struct NodeStatus {
     /// Hash of the config in force.
     pub config_revision: String,
     /// When it was said (for the will: when the session began).
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
 }
 
@@ -260,7 +262,7 @@ pub struct CameraStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Since when.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub since: Timestamp,
 }
 

@@ -4,8 +4,11 @@
 
 pub mod config;
 pub mod detection;
+pub mod dispatch;
 pub mod event;
 pub mod frame;
 pub mod geometry;
+pub mod incident;
 pub mod observation;
 pub mod simulate;
+pub mod store;

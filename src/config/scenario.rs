@@ -144,6 +144,9 @@ pub struct Scenario {
     /// Whether zones may use it without saying `experimental = true`.
     #[serde(default)]
     pub experimental: bool,
+    /// Whether an incident opens when the matter is suspected already; otherwise when it is confirmed.
+    #[serde(default)]
+    pub announce_suspected: bool,
     /// The rule.
     pub rule: Rule,
 }

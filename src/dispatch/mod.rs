@@ -1,0 +1,209 @@
+//! Dispatch: empties the outbox to the broker of the dispatch platform, tells how node and cameras are, takes verdicts.
+//!
+//! One MQTT connection is disposable: whatever goes wrong on it, it is dropped and a new one made after a pause, and
+//! what the broker has not acknowledged is sent again, in the same order and with the same event ids. Statuses are
+//! state, not events: they do not pass through the outbox but are said anew on every connection.
+
+mod connection;
+mod mqtt;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+pub use mqtt::{Received, Subscription};
+
+use crate::config::{Config, Mqtt};
+use crate::event::topic::{TopicError, Topics};
+use crate::event::{CameraStatus, NodeState, NodeStatus};
+use crate::frame::CameraId;
+use crate::store::Store;
+
+/// What can go wrong when dispatch starts; later trouble is retried, logged and counted.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// The config's names make no topic.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// The system gives no thread or no runtime.
+    #[error("dispatch cannot start: {0}")]
+    Start(#[from] std::io::Error),
+    /// The broker or the way to it; `broker` is `host:port`.
+    #[error("broker {broker}: {problem}")]
+    Broker {
+        /// `host:port`.
+        broker: String,
+        /// What is wrong, with a hint.
+        problem: String,
+    },
+}
+
+/// The running dispatch stage: a thread of its own, so that busy cameras do not delay a fire.
+#[derive(Debug)]
+pub struct Dispatch {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What dispatch did since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DispatchStats {
+    /// Whether a broker is connected now.
+    pub connected: bool,
+    /// Connections made.
+    pub connections: u64,
+    /// Messages of the outbox that a broker acknowledged.
+    pub acknowledged: u64,
+    /// Messages dropped because their picture was gone, changed or too large, or a broker hung up on it again and again.
+    pub undeliverable: u64,
+    /// Verdicts stored.
+    pub verdicts: u64,
+    /// Verdicts that could not be read or name no known incident.
+    pub verdicts_refused: u64,
+}
+
+/// What the thread and the handle share.
+#[derive(Debug)]
+struct Shared {
+    mqtt: Mqtt,
+    topics: Topics,
+    client_id: String,
+    data_dir: PathBuf,
+    store: Store,
+    boot: Uuid,
+    config_revision: String,
+    cameras: Mutex<Cameras>,
+    /// Rung when `cameras` or `stop` changed.
+    bell: Notify,
+    stop: Mutex<Option<Duration>>,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    connected: AtomicBool,
+    connections: AtomicU64,
+    acknowledged: AtomicU64,
+    undeliverable: AtomicU64,
+    verdicts: AtomicU64,
+    verdicts_refused: AtomicU64,
+}
+
+/// Statuses of all cameras, and which of them the broker has not heard. `None`: the camera is no more.
+#[derive(Debug, Default)]
+struct Cameras {
+    status: BTreeMap<CameraId, Option<CameraStatus>>,
+    unsaid: std::collections::BTreeSet<CameraId>,
+}
+
+impl Dispatch {
+    /// Starts to deliver what the store holds. `None` if no broker is configured: incidents then stay in the store.
+    pub fn start(config: &Config, store: Store) -> Result<Option<Self>, DispatchError> {
+        let Some(mqtt) = config.mqtt.clone() else { return Ok(None) };
+        let node = &config.node;
+        let shared = Arc::new(Shared {
+            topics: Topics::new(&mqtt.root, &node.site, &node.id)?,
+            client_id: format!("gridwatch-{}-{}", node.site, node.id),
+            mqtt,
+            data_dir: node.data_dir.clone(),
+            store,
+            boot: Uuid::now_v7(),
+            config_revision: config.revision.clone(),
+            cameras: Mutex::default(),
+            bell: Notify::new(),
+            stop: Mutex::new(None),
+            counts: Counts::default(),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("dispatch".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || runtime.block_on(connection::run(&shared))
+        })?;
+        Ok(Some(Self { shared, thread: Some(thread) }))
+    }
+
+    /// Publishes a camera's status (retained), now and on every later connection.
+    pub fn set_camera_status(&self, status: CameraStatus) {
+        let mut cameras = self.shared.cameras.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = status.camera.clone();
+        if cameras.status.get(&id).and_then(Option::as_ref) == Some(&status) {
+            return;
+        }
+        cameras.unsaid.insert(id.clone());
+        cameras.status.insert(id, Some(status));
+        drop(cameras);
+        self.shared.bell.notify_one();
+    }
+
+    /// Takes a camera's retained status away, because the config does not have it any more.
+    pub fn forget_camera(&self, camera: &CameraId) {
+        let mut cameras = self.shared.cameras.lock().unwrap_or_else(PoisonError::into_inner);
+        cameras.unsaid.insert(camera.clone());
+        cameras.status.insert(camera.clone(), None);
+        drop(cameras);
+        self.shared.bell.notify_one();
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> DispatchStats {
+        let counts = &self.shared.counts;
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        DispatchStats {
+            connected: counts.connected.load(Ordering::Relaxed),
+            connections: get(&counts.connections),
+            acknowledged: get(&counts.acknowledged),
+            undeliverable: get(&counts.undeliverable),
+            verdicts: get(&counts.verdicts),
+            verdicts_refused: get(&counts.verdicts_refused),
+        }
+    }
+
+    /// Says `draining`, empties the outbox as far as `drain_max` allows, says `offline` and hangs up. What is left
+    /// stays in the store for the next start.
+    pub fn stop(mut self, drain_max: Duration) {
+        self.end(drain_max);
+    }
+
+    fn end(&mut self, drain_max: Duration) {
+        *self.shared.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(drain_max);
+        self.shared.bell.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // A panic in there has been reported by the panic hook already.
+        }
+    }
+}
+
+impl Drop for Dispatch {
+    fn drop(&mut self) {
+        self.end(Duration::ZERO);
+    }
+}
+
+impl Shared {
+    fn node_status(&self, state: NodeState) -> NodeStatus {
+        NodeStatus {
+            state,
+            boot: self.boot,
+            version: env!("CARGO_PKG_VERSION").into(),
+            config_revision: self.config_revision.clone(),
+            time: Timestamp::now(),
+        }
+    }
+
+    fn stopping(&self) -> Option<Duration> {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    // These types have no maps with odd keys; an empty payload would merely clear a retained status.
+    serde_json::to_vec(value).unwrap_or_default()
+}

@@ -1,0 +1,289 @@
+//! One MQTT 3.1.1 connection, to be thrown away at its first error. The only home of rumqttc.
+//!
+//! rumqttc 0.25 forgets un-acknowledged publishes when the broker has no session, reconnects on its own, and is not
+//! safe to cancel in the middle of a write. So here a task of its own polls one connection until its first error, and
+//! packet ids are matched to messages by the order in which rumqttc reports them as sent.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet,
+    Publish, QoS,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::{Credentials, Mqtt};
+
+/// Largest message either way: a 4K JPEG of the best quality is about half of it. MQTT itself allows 256 MiB.
+pub(super) const PACKET_BYTES_MAX: usize = 8 << 20;
+
+/// Seconds for connecting, and for the broker to acknowledge the next of the messages in flight.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What can go wrong on a connection; each ends it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MqttError {
+    #[error("no connection: {0}")]
+    Connect(String),
+    #[error("the broker refuses: {0}; hint: check user name, password and access rights of this client")]
+    Refused(&'static str),
+    #[error("connection lost: {0}")]
+    Lost(String),
+    #[error("the broker acknowledges nothing for {} s", PATIENCE.as_secs())]
+    Silent,
+}
+
+/// A message that came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Its topic.
+    pub topic: String,
+    /// Its bytes, anything.
+    pub payload: Vec<u8>,
+    /// Whether the broker had kept it from before the subscription.
+    pub retained: bool,
+}
+
+/// A message to be sent.
+pub(super) struct Outbound {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub retained: bool,
+}
+
+/// Who connects to what, and what the broker says when it vanishes.
+pub(super) struct Dial<'a> {
+    pub mqtt: &'a Mqtt,
+    pub client_id: &'a str,
+    pub will: Option<Outbound>,
+    /// Whether the broker keeps the subscriptions, and what comes for them, while the client is away.
+    pub keep_session: bool,
+}
+
+/// One connection.
+pub(super) struct Connection {
+    client: AsyncClient,
+    events: mpsc::Receiver<Result<Event, ConnectionError>>,
+    poller: JoinHandle<()>,
+    /// Sent, not acknowledged: by packet id.
+    in_flight: HashMap<u16, usize>,
+    /// Handed to rumqttc, not reported as sent; in order.
+    handed_over: VecDeque<usize>,
+    arrived: VecDeque<Publish>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.poller.abort(); // Closes the socket without DISCONNECT, so the broker publishes the will.
+    }
+}
+
+impl Connection {
+    /// Connects and waits until the broker has accepted.
+    pub async fn open(dial: Dial<'_>) -> Result<Self, MqttError> {
+        let mut options = MqttOptions::new(dial.client_id, bracketed(&dial.mqtt.host), dial.mqtt.port);
+        options
+            .set_keep_alive(Duration::from_secs(dial.mqtt.keep_alive_s.clamp(1, 3_600)))
+            .set_clean_session(!dial.keep_session)
+            .set_max_packet_size(PACKET_BYTES_MAX + 1024, PACKET_BYTES_MAX + 1024)
+            // Twice the batch: no packet id comes round again while its first bearer is in flight.
+            .set_inflight(u16::try_from(dial.mqtt.batch * 2 + 16).unwrap_or(u16::MAX - 1))
+            .set_manual_acks(true);
+        if let Some(Credentials { username, password }) = &dial.mqtt.credentials {
+            options.set_credentials(username, password.reveal());
+        }
+        if let Some(will) = dial.will {
+            options.set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, will.retained));
+        }
+        let capacity = dial.mqtt.batch + 16;
+        let (client, mut eventloop) = AsyncClient::new(options, capacity);
+        let mut network = eventloop.network_options();
+        network.set_connection_timeout(PATIENCE.as_secs());
+        network.set_tcp_nodelay(true);
+        eventloop.set_network_options(network);
+        match eventloop.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => {}
+            Ok(other) => return Err(MqttError::Connect(format!("{other:?} instead of CONNACK"))),
+            Err(error) => return Err(not_connected(error)),
+        }
+        let (sender, events) = mpsc::channel(capacity);
+        let poller = tokio::spawn(poll(eventloop, sender));
+        Ok(Self {
+            client,
+            events,
+            poller,
+            in_flight: HashMap::new(),
+            handed_over: VecDeque::new(),
+            arrived: VecDeque::new(),
+        })
+    }
+
+    /// Subscribes at QoS 1.
+    pub fn subscribe(&self, filter: &str) -> Result<(), MqttError> {
+        self.client.try_subscribe(filter, QoS::AtLeastOnce).map_err(lost)
+    }
+
+    /// Sends messages (at most [`Mqtt::batch`]) and waits until the broker has acknowledged each. `acknowledged` gets
+    /// the index of each message that was, also when an error ends it early.
+    pub async fn publish(
+        &mut self,
+        messages: Vec<Outbound>,
+        acknowledged: &mut Vec<usize>,
+    ) -> Result<(), MqttError> {
+        for (index, message) in messages.into_iter().enumerate() {
+            self.client
+                .try_publish(message.topic, QoS::AtLeastOnce, message.retained, message.payload)
+                .map_err(lost)?;
+            self.handed_over.push_back(index);
+        }
+        while !self.handed_over.is_empty() || !self.in_flight.is_empty() {
+            let event = timeout_at(Instant::now() + PATIENCE, self.events.recv()).await;
+            match self.take(event.map_err(|_| MqttError::Silent)?)? {
+                Some(Packet::PubAck(ack)) => acknowledged.extend(self.in_flight.remove(&ack.pkid)),
+                Some(Packet::Publish(publish)) => self.arrived.push_back(publish),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next message of a subscription; safe to cancel. It must be [`Self::accept`]ed.
+    pub async fn receive(&mut self) -> Result<Arrival, MqttError> {
+        loop {
+            if let Some(publish) = self.arrived.pop_front() {
+                return Ok(Arrival(publish));
+            }
+            let event = self.events.recv().await;
+            if let Some(Packet::Publish(publish)) = self.take(event)? {
+                self.arrived.push_back(publish);
+            }
+        }
+    }
+
+    /// A message that came while something else was waited for.
+    pub fn received(&mut self) -> Option<Arrival> {
+        self.arrived.pop_front().map(Arrival)
+    }
+
+    /// Tells the broker that the message is safe here, so that it is not sent again.
+    pub fn accept(&self, arrival: &Arrival) -> Result<(), MqttError> {
+        self.client.try_ack(&arrival.0).map_err(lost)
+    }
+
+    /// Hangs up in order: the broker forgets the will.
+    pub async fn close(mut self) {
+        if self.client.try_disconnect().is_ok() {
+            let deadline = Instant::now() + Duration::from_secs(2);
+            while let Ok(Some(Ok(event))) = timeout_at(deadline, self.events.recv()).await {
+                if matches!(event, Event::Outgoing(Outgoing::Disconnect)) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Book-keeping of what was sent; the incoming packet, if it was one.
+    fn take(&mut self, event: Option<Result<Event, ConnectionError>>) -> Result<Option<Packet>, MqttError> {
+        match event {
+            None => Err(MqttError::Lost("closed".into())),
+            Some(Err(error)) => Err(lost(error)),
+            Some(Ok(Event::Outgoing(Outgoing::Publish(packet_id)))) => {
+                if let Some(index) = self.handed_over.pop_front() {
+                    self.in_flight.insert(packet_id, index);
+                }
+                Ok(None)
+            }
+            Some(Ok(Event::Outgoing(_))) => Ok(None),
+            Some(Ok(Event::Incoming(packet))) => Ok(Some(packet)),
+        }
+    }
+}
+
+/// A message as it arrived, not accepted yet.
+pub(super) struct Arrival(Publish);
+
+impl Arrival {
+    pub fn topic(&self) -> &str {
+        &self.0.topic
+    }
+
+    pub fn payload(&self) -> &[u8] {
+        &self.0.payload
+    }
+}
+
+/// Polls one connection until its first error; ends when nobody listens any more.
+async fn poll(mut eventloop: EventLoop, events: mpsc::Sender<Result<Event, ConnectionError>>) {
+    loop {
+        let event = eventloop.poll().await;
+        let over = event.is_err();
+        if events.send(event).await.is_err() || over {
+            return;
+        }
+    }
+}
+
+/// An IPv6 address needs brackets in rumqttc's `host:port`.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
+}
+
+fn not_connected(error: ConnectionError) -> MqttError {
+    match error {
+        ConnectionError::ConnectionRefused(code) => MqttError::Refused(match code {
+            ConnectReturnCode::BadUserNamePassword => "bad user name or password",
+            ConnectReturnCode::NotAuthorized => "not authorised",
+            ConnectReturnCode::BadClientId => "client id rejected",
+            ConnectReturnCode::RefusedProtocolVersion => "it does not speak MQTT 3.1.1",
+            ConnectReturnCode::ServiceUnavailable => "service unavailable",
+            ConnectReturnCode::Success => "nothing",
+        }),
+        ConnectionError::NetworkTimeout => MqttError::Connect(format!("no answer for {} s", PATIENCE.as_secs())),
+        // Never the packet itself: a CONNECT echoed by garbage would carry the password into the log.
+        ConnectionError::NotConnAck(_) => MqttError::Connect("it answers, but not as an MQTT broker".into()),
+        error => MqttError::Connect(error.to_string()),
+    }
+}
+
+fn lost(error: impl std::fmt::Display) -> MqttError {
+    MqttError::Lost(error.to_string())
+}
+
+/// A subscription of somebody who only watches: no will, no session kept; ends at the first error.
+pub struct Subscription {
+    connection: Connection,
+}
+
+impl Subscription {
+    /// Connects under a random client id and subscribes.
+    pub async fn open(mqtt: &Mqtt, filters: &[String]) -> Result<Self, super::DispatchError> {
+        let client_id = format!("gridwatch-watch-{:08x}", fastrand::u32(..));
+        let dial = Dial { mqtt, client_id: &client_id, will: None, keep_session: false };
+        let open = async {
+            let connection = Connection::open(dial).await?;
+            for filter in filters {
+                connection.subscribe(filter)?;
+            }
+            Ok(Self { connection })
+        };
+        open.await.map_err(|e: MqttError| problem(mqtt, &e))
+    }
+
+    /// Waits for the next message; safe to cancel.
+    pub async fn next(&mut self, mqtt: &Mqtt) -> Result<Received, super::DispatchError> {
+        let arrival = self.connection.receive().await.map_err(|e| problem(mqtt, &e))?;
+        self.connection.accept(&arrival).map_err(|e| problem(mqtt, &e))?;
+        let Arrival(publish) = arrival;
+        Ok(Received { topic: publish.topic, payload: publish.payload.to_vec(), retained: publish.retain })
+    }
+}
+
+fn problem(mqtt: &Mqtt, error: &MqttError) -> super::DispatchError {
+    super::DispatchError::Broker {
+        broker: format!("{}:{}", mqtt.host, mqtt.port),
+        problem: error.to_string(),
+    }
+}

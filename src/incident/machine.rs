@@ -1,0 +1,425 @@
+//! The state machine: observations in, statements out. Pure but for the random part of new ids.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::describe::{Facts, describe};
+use crate::config::{Camera, RuleKind, Zone};
+use crate::detection::{Class, ModelStamp};
+use crate::event::{
+    CameraRef, Certainty, ClosedReason, EvidenceRef, Incident, ObjectRef, Phase, TrajectoryRef, ZoneRef,
+};
+use crate::frame::{CameraId, Captured};
+use crate::geometry::BBox;
+use crate::observation::{Observation, Stage, ZoneId};
+
+/// Seconds between two updates that only say that coverage or classes changed: a flickering detector is no news.
+const UPDATE_MIN_S: f64 = 30.0;
+/// Seconds after which an incident that is still there says so, and is written to the store.
+const UPDATE_EVERY_S: f64 = 300.0;
+/// Change of coverage worth an update.
+const COVERAGE_STEP: f32 = 0.1;
+/// Seconds for which an instant incident (thrown object) waits for its clip before it closes.
+const INSTANT_HOLD_S: f64 = 30.0;
+/// Seconds without gridwatch after which nobody can say that an incident went on.
+const DOWN_MAX_S: f64 = 3_600.0;
+/// Seconds of watching, beyond the rule's own dwell and clear times, without a word about a remembered incident.
+const REMEMBERED_MARGIN_S: f64 = 10.0;
+/// Objects in a statement: what a person can look at.
+const OBJECTS_MAX: usize = 32;
+/// Points of a trajectory in a statement: 5 s at 25 pictures a second and some.
+const POINTS_MAX: usize = 160;
+/// Pieces of evidence per incident; later ones are refused, so that a day-long incident stays a small message.
+pub(super) const EVIDENCE_MAX: usize = 16;
+
+type Key = (CameraId, ZoneId);
+
+/// All open incidents, one per zone at most.
+#[derive(Debug, Default)]
+pub(super) struct Machine {
+    open: BTreeMap<Key, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    incident: Incident,
+    /// What the last statement said; time by the pictures' wall clock.
+    said_at: Timestamp,
+    said_coverage: f32,
+    said_classes: Vec<Class>,
+    /// Loaded from the store and not seen again yet: media time of the first picture since.
+    remembered: Option<Remembered>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Remembered {
+    NotLooked,
+    LookingSince(Duration),
+}
+
+/// An observation with everything around it.
+pub(super) struct Seen<'a> {
+    pub camera: &'a Camera,
+    pub zone: &'a Zone,
+    pub observation: &'a Observation,
+    pub model: Option<&'a ModelStamp>,
+    pub evidence: Vec<EvidenceRef>,
+    pub config_revision: &'a str,
+    /// Whether the zone's hours contain the observation's time.
+    pub in_hours: bool,
+    pub now: Timestamp,
+}
+
+impl Machine {
+    /// Takes up the incidents that were open when gridwatch stopped. They wait to be seen again.
+    pub fn remember(&mut self, incidents: Vec<Incident>) {
+        for incident in incidents {
+            let key = (incident.camera.id.clone(), incident.zone.id.clone());
+            let open = Open::new(incident, Some(Remembered::NotLooked));
+            self.open.insert(key, open);
+        }
+    }
+
+    /// The open incidents.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.open.values().map(|open| &open.incident)
+    }
+
+    /// What an observation makes worth saying: nothing, one statement, or (a second thrown object) a closing and an
+    /// opening one.
+    pub fn observe(&mut self, seen: Seen<'_>) -> Vec<Incident> {
+        let key = (seen.camera.id.clone(), seen.zone.id.clone());
+        let stage = seen.observation.stage;
+        let mut said = Vec::new();
+        let another = self.open.get(&key).is_some_and(|open| open.is_another(&seen));
+        if another {
+            said.extend(self.close(&key, ClosedReason::Instant, seen.now));
+        }
+        match (self.open.get_mut(&key), stage) {
+            (None, Stage::Cleared) => {}
+            (None, Stage::Suspected) if !seen.zone.scenario.announce_suspected => {}
+            (None, _) if !seen.in_hours => {}
+            (None, _) => {
+                let open = Open::begin(seen);
+                said.push(open.incident.clone());
+                self.open.insert(key, open);
+            }
+            // An instant incident waits for its clip; `expire` closes it.
+            (Some(_), Stage::Cleared) if seen.zone.rule.kind == RuleKind::ThrownObject => {}
+            (Some(open), Stage::Cleared) => {
+                open.incident.last_seen = open.incident.last_seen.max(seen.observation.last_seen.wall);
+                open.refresh_dwell(&seen);
+                open.describe(&seen);
+                let reason = if seen.in_hours { ClosedReason::Cleared } else { ClosedReason::OutOfHours };
+                said.extend(self.close(&key, reason, seen.now));
+            }
+            (Some(open), Stage::Suspected | Stage::Confirmed) => said.extend(open.go_on(seen)),
+        }
+        said
+    }
+
+    /// Notes that the camera's picture was looked at: an incident remembered from before a restart, of which nothing
+    /// was seen for the rule's dwell and clear times, is over.
+    pub fn looked(&mut self, camera: &Camera, at: &Captured, now: Timestamp) -> Vec<Incident> {
+        let mut gone = Vec::new();
+        for zone in &camera.zones {
+            let key = (camera.id.clone(), zone.id.clone());
+            let Some(open) = self.open.get_mut(&key) else { continue };
+            match open.remembered {
+                None => {}
+                Some(Remembered::NotLooked) => open.remembered = Some(Remembered::LookingSince(at.media)),
+                Some(Remembered::LookingSince(since)) => {
+                    let patience = zone.rule.dwell_s + zone.rule.clear_s + REMEMBERED_MARGIN_S;
+                    if at.media.saturating_sub(since).as_secs_f64() > patience {
+                        gone.push(key);
+                    }
+                }
+            }
+        }
+        gone.iter().filter_map(|key| self.close(key, ClosedReason::Cleared, now)).collect()
+    }
+
+    /// Adds a piece of evidence that came later; `None` if the incident is closed or has enough of it.
+    pub fn attach(&mut self, incident: Uuid, evidence: EvidenceRef, now: Timestamp) -> Option<Incident> {
+        let open = self.open.values_mut().find(|open| open.incident.incident == incident)?;
+        if !open.attach(vec![evidence]) {
+            return None;
+        }
+        Some(open.say_update(open.said_at.max(now)))
+    }
+
+    /// Puts back evidence that has got its topics, if the incident is still open.
+    pub fn set_evidence(&mut self, incident: Uuid, evidence: &[EvidenceRef]) {
+        if let Some(open) = self.open.values_mut().find(|open| open.incident.incident == incident) {
+            evidence.clone_into(&mut open.incident.evidence);
+        }
+    }
+
+    /// Closes instant incidents whose clip has come or will not come any more.
+    pub fn expire(&mut self, instant: impl Fn(&Incident) -> bool, now: Timestamp) -> Vec<Incident> {
+        self.close_where(
+            |incident| {
+                let over = seconds_between(incident.first_seen, now) >= INSTANT_HOLD_S;
+                (over && instant(incident)).then_some(ClosedReason::Instant)
+            },
+            now,
+        )
+    }
+
+    /// Closes every open incident for which `reason` gives a reason.
+    pub fn close_where(
+        &mut self,
+        reason: impl Fn(&Incident) -> Option<ClosedReason>,
+        now: Timestamp,
+    ) -> Vec<Incident> {
+        let closing: Vec<_> = self
+            .open
+            .iter()
+            .filter_map(|(key, open)| Some((key.clone(), reason(&open.incident)?)))
+            .collect();
+        closing.into_iter().filter_map(|(key, reason)| self.close(&key, reason, now)).collect()
+    }
+
+    fn close(&mut self, key: &Key, reason: ClosedReason, now: Timestamp) -> Option<Incident> {
+        let mut incident = self.open.remove(key)?.incident;
+        incident.seq += 1;
+        incident.phase = Phase::Closed;
+        incident.closed_at = Some(now);
+        incident.closed_reason = Some(reason);
+        Some(incident)
+    }
+}
+
+impl Open {
+    fn new(incident: Incident, remembered: Option<Remembered>) -> Self {
+        Self {
+            said_at: incident.last_seen,
+            said_coverage: incident.coverage,
+            said_classes: classes(&incident.objects),
+            incident,
+            remembered,
+        }
+    }
+
+    /// The first statement about a matter.
+    fn begin(seen: Seen<'_>) -> Self {
+        let Seen { camera, zone, observation, .. } = &seen;
+        let incident = Incident {
+            incident: new_id(seen.now),
+            seq: 1,
+            phase: Phase::Opened,
+            certainty: Certainty::Suspected,
+            kind: zone.scenario.id.clone(),
+            level: zone.scenario.level,
+            city_code: zone.scenario.city_code.clone(),
+            title: zone.scenario.title.clone(),
+            description: zone.scenario.description.clone(),
+            camera: CameraRef {
+                id: camera.id.clone(),
+                name: camera.name.clone(),
+                place: camera.place.clone(),
+            },
+            zone: ZoneRef {
+                id: zone.id.clone(),
+                name: zone.name.clone(),
+                revision: zone.revision.clone(),
+            },
+            first_seen: observation.first_seen.wall,
+            confirmed_at: None,
+            last_seen: observation.last_seen.wall,
+            closed_at: None,
+            closed_reason: None,
+            clock: observation.at.clock,
+            dwell_s: 0.0,
+            coverage: 0.0,
+            objects: Vec::new(),
+            trajectory: None,
+            model: None,
+            config_revision: String::new(),
+            evidence: Vec::new(),
+        };
+        let mut open = Self::new(incident, None);
+        let at = seen.observation.at.wall;
+        let evidence = open.take_in(seen);
+        open.attach(evidence);
+        open.note_said(at);
+        open
+    }
+
+    /// Another observation of the same matter: an update if there is news in it.
+    fn go_on(&mut self, seen: Seen<'_>) -> Option<Incident> {
+        self.remembered = None;
+        let was = self.incident.certainty;
+        let at = seen.observation.at.wall;
+        let evidence = self.take_in(seen);
+        let confirmed = was != self.incident.certainty;
+        let attached = self.attach(evidence);
+        let since = seconds_between(self.said_at, at).abs();
+        let changed = (self.incident.coverage - self.said_coverage).abs() >= COVERAGE_STEP
+            || classes(&self.incident.objects) != self.said_classes;
+        let news = confirmed
+            || attached
+            || (changed && since >= UPDATE_MIN_S)
+            || since >= UPDATE_EVERY_S;
+        news.then(|| self.say_update(at))
+    }
+
+    /// Brings the incident up to the observation; gives the evidence back.
+    fn take_in(&mut self, seen: Seen<'_>) -> Vec<EvidenceRef> {
+        let observation = seen.observation;
+        let incident = &mut self.incident;
+        // Certainty only rises: after a restart the rule counts its dwell anew, the matter does not.
+        if observation.stage == Stage::Confirmed {
+            incident.certainty = Certainty::Confirmed;
+        }
+        incident.first_seen = incident.first_seen.min(observation.first_seen.wall);
+        incident.last_seen = incident.last_seen.max(observation.last_seen.wall);
+        if incident.confirmed_at.is_none() {
+            incident.confirmed_at = observation.confirmed_at.map(|at| at.wall);
+        }
+        incident.clock = observation.at.clock;
+        incident.coverage = ratio(observation.coverage);
+        incident.objects = observation
+            .objects
+            .iter()
+            .filter(|object| finite(object.bbox))
+            .take(OBJECTS_MAX)
+            .map(|object| ObjectRef {
+                class: object.class.clone(),
+                confidence: ratio(object.score),
+                bbox: object.bbox,
+            })
+            .collect();
+        if let Some(path) = &observation.trajectory {
+            incident.trajectory = Some(TrajectoryRef {
+                points: path
+                    .points
+                    .iter()
+                    .filter(|(t, at)| t.is_finite() && at.x.is_finite() && at.y.is_finite())
+                    .take(POINTS_MAX)
+                    .map(|(t, at)| (t - path.points[0].0, at.x, at.y))
+                    .collect(),
+                release: path.release,
+                release_height_m: path.release_height_m.filter(|(h, e)| h.is_finite() && e.is_finite()),
+                floor: path.floor,
+            });
+        }
+        // What may have changed with the config since the incident opened.
+        incident.model = seen.model.cloned().or(incident.model.take());
+        seen.config_revision.clone_into(&mut incident.config_revision);
+        seen.zone.revision.clone_into(&mut incident.zone.revision);
+        self.refresh_dwell(&seen);
+        self.describe(&seen);
+        seen.evidence
+    }
+
+    /// The rule's own figure, or the wall time since an incident was first seen that outlived a restart.
+    fn refresh_dwell(&mut self, seen: &Seen<'_>) {
+        let incident = &mut self.incident;
+        let counted = seen.observation.dwell_s;
+        let counted = if counted.is_finite() { counted.max(0.0) } else { 0.0 };
+        incident.dwell_s = if incident.first_seen < seen.observation.first_seen.wall {
+            seconds_between(incident.first_seen, incident.last_seen).max(counted)
+        } else {
+            counted
+        };
+    }
+
+    fn describe(&mut self, seen: &Seen<'_>) {
+        let incident = &self.incident;
+        let classes = classes_in_order(&incident.objects);
+        let facts = Facts {
+            camera: &incident.camera.name,
+            zone: &incident.zone.name,
+            dwell_s: incident.dwell_s,
+            coverage: incident.coverage,
+            classes: &classes,
+            floor: incident.trajectory.as_ref().and_then(|path| path.floor),
+        };
+        self.incident.description = describe(&seen.zone.scenario.description, facts);
+    }
+
+    /// Adds what is not there yet, up to the limit; whether anything was added.
+    fn attach(&mut self, evidence: Vec<EvidenceRef>) -> bool {
+        let before = self.incident.evidence.len();
+        for piece in evidence {
+            let known = self.incident.evidence.iter().any(|e| e.sha256 == piece.sha256);
+            if !known && self.incident.evidence.len() < EVIDENCE_MAX {
+                self.incident.evidence.push(piece);
+            }
+        }
+        self.incident.evidence.len() > before
+    }
+
+    fn say_update(&mut self, at: Timestamp) -> Incident {
+        self.incident.seq += 1;
+        self.incident.phase = Phase::Updated;
+        self.note_said(at);
+        self.incident.clone()
+    }
+
+    fn note_said(&mut self, at: Timestamp) {
+        self.said_at = at;
+        self.said_coverage = self.incident.coverage;
+        self.said_classes = classes(&self.incident.objects);
+    }
+
+    /// Whether the observation tells of a further instant event, not of the one that is open.
+    fn is_another(&self, seen: &Seen<'_>) -> bool {
+        seen.zone.rule.kind == RuleKind::ThrownObject
+            && seen.observation.stage == Stage::Confirmed
+            && seen.observation.first_seen.wall != self.incident.first_seen
+    }
+}
+
+/// Why an incident of the store cannot go on at all; `zone` is its zone in the config in force, if it is there.
+///
+/// A zone that was redrawn or tuned keeps its incident: what stands there did not move because somebody drew a line.
+/// Another scenario in its place is another matter.
+pub(super) fn ended_by_config(incident: &Incident, zone: Option<&Zone>) -> Option<ClosedReason> {
+    match zone {
+        Some(zone) if zone.scenario.id == incident.kind => None,
+        _ => Some(ClosedReason::RuleRemoved),
+    }
+}
+
+/// Why an incident that was last seen then cannot go on after a restart now.
+pub(super) fn ended_by_downtime(incident: &Incident, now: Timestamp) -> Option<ClosedReason> {
+    (seconds_between(incident.last_seen, now) > DOWN_MAX_S).then_some(ClosedReason::Restarted)
+}
+
+fn classes_in_order(objects: &[ObjectRef]) -> Vec<Class> {
+    objects.iter().map(|object| object.class.clone()).collect()
+}
+
+/// The set of classes, for comparing.
+fn classes(objects: &[ObjectRef]) -> Vec<Class> {
+    let mut classes = classes_in_order(objects);
+    classes.sort();
+    classes.dedup();
+    classes
+}
+
+/// A figure from outside as a ratio: JSON has no NaN.
+fn ratio(value: f32) -> f32 {
+    if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 }
+}
+
+fn finite(bbox: BBox) -> bool {
+    [bbox.x0, bbox.y0, bbox.x1, bbox.y1].iter().all(|side| side.is_finite())
+}
+
+fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64()
+}
+
+/// A UUIDv7 whose time is `now`.
+fn new_id(now: Timestamp) -> Uuid {
+    let since_1970 = now.duration_since(Timestamp::UNIX_EPOCH);
+    let seconds = since_1970.as_secs().max(0) as u64;
+    let nanos = since_1970.subsec_nanos().max(0) as u32;
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
+}

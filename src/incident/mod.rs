@@ -1,0 +1,255 @@
+//! Incidents: opened once per zone's matter, updated when there is news, always closed with a reason.
+//!
+//! Observations of all cameras come in; each statement that they give rise to is written to the store together with
+//! the messages that announce it, so an incident goes on under its id after a restart and nothing is announced twice.
+
+mod describe;
+mod machine;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::config::{Camera, Config, RuleKind, Zone};
+use crate::detection::ModelStamp;
+use crate::event::topic::{TopicError, Topics};
+use crate::event::{CONTRACT, ClosedReason, EvidenceKind, EvidenceRef, Incident, IncidentEvent, Phase};
+use crate::frame::{CameraId, Captured};
+use crate::observation::Observation;
+use crate::store::{Entry, Message, MessageKind, Payload, Store, StoreError};
+use machine::{Machine, Seen};
+
+/// Statements kept in memory while the store cannot write; with more, the oldest are lost (and counted).
+const UNWRITTEN_MAX: usize = 1_000;
+
+/// What can go wrong with incidents.
+#[derive(Debug, thiserror::Error)]
+pub enum IncidentError {
+    /// The store failed. What was to be said is kept and written with the next call.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The config's names make no topic.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+}
+
+/// All incidents of this node.
+#[derive(Debug)]
+pub struct Incidents {
+    store: Store,
+    config: Arc<Config>,
+    /// Where statements go; `None` without a broker.
+    topics: Option<Topics>,
+    machine: Machine,
+    unwritten: VecDeque<Entry>,
+    lost: u64,
+}
+
+impl Incidents {
+    /// Takes up the incidents that the store has open. Those that cannot go on are closed: their zone is gone or has
+    /// another scenario (`rule_removed`), or gridwatch was away for over an hour (`restarted`). The others wait to be
+    /// seen again under their id; see [`Self::looked`].
+    pub fn open(store: Store, config: Arc<Config>) -> Result<Self, IncidentError> {
+        let mut machine = Machine::default();
+        machine.remember(store.open_incidents()?);
+        let topics = topics(&config)?;
+        let mut incidents = Self { store, config, topics, machine, unwritten: VecDeque::new(), lost: 0 };
+        let now = Timestamp::now();
+        let config = Arc::clone(&incidents.config);
+        let closed = incidents.machine.close_where(
+            |incident| {
+                machine::ended_by_config(incident, zone(&config, incident))
+                    .or_else(|| machine::ended_by_downtime(incident, now))
+            },
+            now,
+        );
+        incidents.say(closed, now)?;
+        Ok(incidents)
+    }
+
+    /// Takes in one observation with the evidence made for it; gives what is to be said, already written.
+    ///
+    /// `camera` and `zone` are those of the config in force. Evidence is dropped when nothing is open and nothing opens.
+    pub fn observe(
+        &mut self,
+        camera: &Camera,
+        zone: &Zone,
+        observation: &Observation,
+        model: Option<&ModelStamp>,
+        evidence: Vec<EvidenceRef>,
+    ) -> Result<Vec<Incident>, IncidentError> {
+        let now = Timestamp::now();
+        let local = self.config.node.timezone.to_datetime(observation.at.wall);
+        let config = Arc::clone(&self.config);
+        let said = self.machine.observe(Seen {
+            camera,
+            zone,
+            observation,
+            model,
+            evidence,
+            config_revision: &config.revision,
+            in_hours: zone.hours.contains(&local),
+            now,
+        });
+        self.say(said, now)
+    }
+
+    /// Notes that a picture of this camera was analysed. An incident from before a restart that is not seen again for
+    /// its rule's dwell and clear times is closed (`cleared`): without this call it would stay open for ever.
+    pub fn looked(&mut self, camera: &Camera, at: &Captured) -> Result<Vec<Incident>, IncidentError> {
+        let now = Timestamp::now();
+        let said = self.machine.looked(camera, at, now);
+        self.say(said, now)
+    }
+
+    /// Adds evidence that came later (a clip). `None` when the incident is closed already: what is closed is not
+    /// spoken of again.
+    pub fn attach_evidence(
+        &mut self,
+        incident: Uuid,
+        evidence: EvidenceRef,
+    ) -> Result<Option<Incident>, IncidentError> {
+        let now = Timestamp::now();
+        let said = self.machine.attach(incident, evidence, now).into_iter().collect();
+        Ok(self.say(said, now)?.pop())
+    }
+
+    /// Closes what a camera left open that has not been seen for too long: nobody knows how it went on.
+    pub fn camera_lost(&mut self, camera: &CameraId) -> Result<Vec<Incident>, IncidentError> {
+        let now = Timestamp::now();
+        let lost = |incident: &Incident| (incident.camera.id == *camera).then_some(ClosedReason::CameraLost);
+        let said = self.machine.close_where(lost, now);
+        self.say(said, now)
+    }
+
+    /// To be called about once a second: closes instant incidents whose clip is not coming any more, closes what is
+    /// out of its zone's hours, and writes what a failing store left unwritten.
+    pub fn tick(&mut self, now: Timestamp) -> Result<Vec<Incident>, IncidentError> {
+        let config = Arc::clone(&self.config);
+        let instant = |incident: &Incident| {
+            zone(&config, incident).is_some_and(|zone| zone.rule.kind == RuleKind::ThrownObject)
+        };
+        let local = config.node.timezone.to_datetime(now);
+        let mut said = self.machine.expire(instant, now);
+        said.extend(self.machine.close_where(
+            |incident| {
+                let out = zone(&config, incident).is_some_and(|zone| !zone.hours.contains(&local));
+                out.then_some(ClosedReason::OutOfHours)
+            },
+            now,
+        ));
+        self.say(said, now)
+    }
+
+    /// Puts a new config in force and closes what it took away (`rule_removed`).
+    pub fn reconcile(&mut self, config: Arc<Config>) -> Result<Vec<Incident>, IncidentError> {
+        self.topics = topics(&config)?;
+        self.config = Arc::clone(&config);
+        let now = Timestamp::now();
+        let said = self
+            .machine
+            .close_where(|incident| machine::ended_by_config(incident, zone(&config, incident)), now);
+        self.say(said, now)
+    }
+
+    /// The open incidents as they stand, also what is not worth a statement yet.
+    pub fn open_incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.machine.incidents()
+    }
+
+    /// Statements that were lost because the store could not write for too long.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    fn say(&mut self, mut said: Vec<Incident>, now: Timestamp) -> Result<Vec<Incident>, IncidentError> {
+        for incident in &mut said {
+            let entry = self.entry(incident, now);
+            self.unwritten.push_back(entry);
+        }
+        if self.unwritten.is_empty() {
+            return Ok(said);
+        }
+        match self.store.write(self.unwritten.iter().cloned().collect()) {
+            Ok(()) => {
+                self.unwritten.clear();
+                Ok(said)
+            }
+            Err(error) => {
+                while self.unwritten.len() > UNWRITTEN_MAX {
+                    self.unwritten.pop_front();
+                    self.lost += 1;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The incident with its messages: pictures that were not sent before, then the statement that cites them.
+    fn entry(&mut self, incident: &mut Incident, now: Timestamp) -> Entry {
+        let mut messages = Vec::new();
+        if let Some(topics) = &self.topics {
+            if self.config.mqtt.as_ref().is_some_and(|mqtt| mqtt.publish_evidence) {
+                let (id, camera) = (incident.incident, incident.camera.id.clone());
+                for (index, piece) in incident.evidence.iter_mut().enumerate() {
+                    if piece.kind == EvidenceKind::Snapshot && piece.topic.is_none() {
+                        let topic = topics.evidence(&camera, id, index + 1);
+                        piece.topic = Some(topic.clone());
+                        messages.push(Message {
+                            topic,
+                            kind: MessageKind::Evidence,
+                            payload: Payload::File {
+                                path: piece.path.clone().into(),
+                                sha256: piece.sha256.clone(),
+                                size_bytes: piece.size_bytes,
+                            },
+                        });
+                    }
+                }
+                self.machine.set_evidence(id, &incident.evidence);
+            }
+            let event = envelope(&self.config, incident.clone(), now);
+            match serde_json::to_vec(&event) {
+                Ok(payload) => messages.push(Message {
+                    topic: topics.incident(&incident.camera.id, &incident.kind),
+                    kind: MessageKind::Incident,
+                    payload: Payload::Bytes(payload),
+                }),
+                // No map with odd keys is in there, so this does not happen; if it did, the store has the incident.
+                Err(error) => tracing::error!(incident = %incident.incident, %error, "incident is no JSON"),
+            }
+        }
+        Entry { incident: incident.clone(), messages }
+    }
+}
+
+/// Wraps an incident for the wire.
+fn envelope(config: &Config, incident: Incident, time: Timestamp) -> IncidentEvent {
+    let phase = match incident.phase {
+        Phase::Opened => "opened",
+        Phase::Updated => "updated",
+        Phase::Closed => "closed",
+    };
+    IncidentEvent {
+        specversion: "1.0".into(),
+        id: format!("{}/{}", incident.incident, incident.seq),
+        source: format!("gridwatch/{}/{}", config.node.site, config.node.id),
+        event_type: format!("cn.gridwatch.incident.{phase}.{CONTRACT}"),
+        subject: format!("{}/{}", incident.camera.id, incident.zone.id),
+        time,
+        datacontenttype: "application/json".into(),
+        data: incident,
+    }
+}
+
+fn topics(config: &Config) -> Result<Option<Topics>, TopicError> {
+    let node = &config.node;
+    config.mqtt.as_ref().map(|mqtt| Topics::new(&mqtt.root, &node.site, &node.id)).transpose()
+}
+
+fn zone<'a>(config: &'a Config, incident: &Incident) -> Option<&'a Zone> {
+    let camera = config.cameras.iter().find(|camera| camera.id == incident.camera.id)?;
+    camera.zones.iter().find(|zone| zone.id == incident.zone.id)
+}

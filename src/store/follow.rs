@@ -1,0 +1,39 @@
+//! Reading a store that another process writes.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{FILE, StoreError, layout, open_to_read, record};
+use crate::event::Incident;
+
+/// Changes of the past that a new follower sees first: about a page.
+const LOOK_BACK: i64 = 50;
+
+/// Follows the incidents of a store without writing to it, also while the daemon runs.
+pub struct Follower {
+    db: Connection,
+    changed: i64,
+}
+
+impl Follower {
+    /// Opens the store of a data directory for reading; it must exist.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE);
+        let db = open_to_read(&path)?;
+        let found = layout::version(&db).map_err(|e| StoreError::of(path.clone(), e))?;
+        if found != layout::NEWEST {
+            return Err(StoreError::Newer { path, found, known: layout::NEWEST });
+        }
+        let newest = record::newest_change(&db).map_err(|e| StoreError::of(path, e))?;
+        Ok(Self { db, changed: (newest - LOOK_BACK).max(0) })
+    }
+
+    /// Incidents that changed since the last call (at first: the last 50 changes), oldest change first, at most 1000.
+    /// Of several changes of one incident between two calls only the newest is seen.
+    pub fn changes(&mut self) -> Result<Vec<Incident>, StoreError> {
+        let (newest, incidents) = record::changed_after(&self.db, self.changed)?;
+        self.changed = newest;
+        Ok(incidents)
+    }
+}

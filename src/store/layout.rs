@@ -1,0 +1,71 @@
+//! The tables, and how an older file becomes a newer one (`user_version`).
+
+use rusqlite::Connection;
+
+/// One entry per layout; entry `n` turns layout `n` into `n + 1`. Never edit one that was released: add one.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE incident (
+        id      TEXT PRIMARY KEY,
+        camera  TEXT NOT NULL,
+        zone    TEXT NOT NULL,
+        open    INTEGER NOT NULL,
+        changed INTEGER NOT NULL,
+        json    TEXT NOT NULL
+    ) STRICT;
+    -- Never two open for one zone: the database itself refuses.
+    CREATE UNIQUE INDEX incident_open ON incident (camera, zone) WHERE open = 1;
+    CREATE UNIQUE INDEX incident_changed ON incident (changed);
+
+    -- AUTOINCREMENT: an id is never used again, so an acknowledgement cannot hit a newer row.
+    CREATE TABLE outbox (
+        id       INTEGER PRIMARY KEY AUTOINCREMENT,
+        topic    TEXT NOT NULL,
+        kind     TEXT NOT NULL CHECK (kind IN ('evidence', 'incident')),
+        incident TEXT NOT NULL,
+        created  TEXT NOT NULL,
+        payload  BLOB,
+        file     TEXT,
+        sha256   TEXT,
+        bytes    INTEGER NOT NULL,
+        CHECK ((payload IS NULL) = (file IS NOT NULL))
+    ) STRICT;
+    CREATE INDEX outbox_kind ON outbox (kind, id);
+
+    -- Kept by triggers, so that the bounds cost no scan.
+    CREATE TABLE outbox_size (rows INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+    INSERT INTO outbox_size VALUES (0, 0);
+    CREATE TRIGGER outbox_grew AFTER INSERT ON outbox BEGIN
+        UPDATE outbox_size SET rows = rows + 1, bytes = bytes + NEW.bytes;
+    END;
+    CREATE TRIGGER outbox_shrank AFTER DELETE ON outbox BEGIN
+        UPDATE outbox_size SET rows = rows - 1, bytes = bytes - OLD.bytes;
+    END;
+
+    CREATE TABLE verdict (
+        id       INTEGER PRIMARY KEY,
+        incident TEXT NOT NULL,
+        received TEXT NOT NULL,
+        json     TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX verdict_incident ON verdict (incident, id);
+"];
+
+/// The newest layout this program knows.
+pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
+
+/// The layout of an open file.
+pub(super) fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Brings the file to the newest layout, each step in a transaction of its own.
+pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
+    let found = version(db)?.max(0);
+    for (number, step) in MIGRATIONS.iter().enumerate().skip(found as usize) {
+        let change = db.transaction()?;
+        change.execute_batch(step)?;
+        change.pragma_update(None, "user_version", number as i64 + 1)?;
+        change.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! The store: incidents as they stand, the outbox, and verdicts, in one SQLite file that survives `kill -9`.
+//!
+//! SQLite in WAL mode with `synchronous = FULL`: a transaction that was answered is on the disk. One thread writes;
+//! everybody else holds a [`Store`] and waits for the answer. An incident's state and the messages that announce it
+//! are written in one transaction, so neither exists without the other.
+
+mod error;
+mod follow;
+mod layout;
+mod outbox;
+mod record;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub use error::StoreError;
+pub use follow::Follower;
+pub use outbox::{GaveWay, Message, MessageKind, OutboxRow, OutboxSize, Payload};
+pub use record::{StoredVerdict, VerdictOutcome};
+
+use crate::event::{Incident, Phase, Verdict};
+
+/// Name of the store's file in the data directory.
+pub const FILE: &str = "gridwatch.db";
+
+/// Jobs that may wait for the writer: more callers than that have no business at once, they wait their turn.
+const QUEUE: usize = 64;
+
+/// What the store may grow to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most messages in the outbox: a hundred days of a busy box (1,000 statements a day) without its broker.
+    pub outbox_rows_max: u64,
+    /// Most bytes in the outbox, pictures included: what a 10 Mbit/s uplink carries in half an hour after an outage.
+    pub outbox_bytes_max: u64,
+    /// Most closed incidents kept for local tables: about 150 MB of JSON.
+    pub closed_incidents_max: usize,
+    /// Most verdicts kept per incident: the longest loop seen in the field has 7 steps.
+    pub verdicts_per_incident_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            outbox_rows_max: 100_000,
+            outbox_bytes_max: 2 << 30,
+            closed_incidents_max: 50_000,
+            verdicts_per_incident_max: 32,
+        }
+    }
+}
+
+/// An incident's new state with the messages that announce it: written together or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The incident as it stands now.
+    pub incident: Incident,
+    /// What to deliver, in this order.
+    pub messages: Vec<Message>,
+}
+
+/// A handle on the one store; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: Arc<Writer>,
+}
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+#[derive(Debug)]
+struct Writer {
+    jobs: Mutex<Option<crossbeam_channel::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    path: PathBuf,
+    limits: Limits,
+    /// Counts up with every change of the outbox.
+    outbox: watch::Sender<u64>,
+    evidence_gave_way: AtomicU64,
+    incidents_gave_way: AtomicU64,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join(); // A panic in there has been reported by the panic hook already.
+        }
+    }
+}
+
+impl Store {
+    /// Opens or creates the store in the data directory, for this process alone.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(data_dir, Limits::default())
+    }
+
+    /// Opens or creates the store with limits of its own.
+    pub fn open_with(data_dir: &Path, limits: Limits) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE);
+        std::fs::create_dir_all(data_dir)
+            .map_err(|e| StoreError::Open { path: path.clone(), detail: e.to_string() })?;
+        let lock = claim(&path)?;
+        let mut db = Connection::open(&path).map_err(|e| StoreError::of(path.clone(), e))?;
+        prepare(&mut db, &path)?;
+        let (jobs, work) = crossbeam_channel::bounded::<Job>(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || {
+                let _lock = lock;
+                for job in work {
+                    job(&mut db);
+                }
+            })
+            .map_err(|e| StoreError::Open { path: path.clone(), detail: e.to_string() })?;
+        Ok(Self {
+            writer: Arc::new(Writer {
+                jobs: Mutex::new(Some(jobs)),
+                thread: Mutex::new(Some(thread)),
+                path,
+                limits,
+                outbox: watch::Sender::new(0),
+                evidence_gave_way: AtomicU64::new(0),
+                incidents_gave_way: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// Writes incidents and their messages in one transaction; when this returns, they are on the disk.
+    pub fn write(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        let limits = self.writer.limits;
+        let path = self.writer.path.clone();
+        let gave_way = self.call(move |db| {
+            let mut gave_way = GaveWay::default();
+            let sql = |e| StoreError::of(path.clone(), e);
+            let change = db.transaction().map_err(sql)?;
+            for entry in &entries {
+                record::put(&change, &entry.incident)?;
+                for message in &entry.messages {
+                    outbox::append(&change, &limits, entry.incident.incident, message, &mut gave_way)
+                        .map_err(sql)?;
+                }
+            }
+            if entries.iter().any(|entry| entry.incident.phase == Phase::Closed) {
+                record::prune(&change, &limits).map_err(sql)?;
+            }
+            change.commit().map_err(sql)?;
+            Ok(gave_way)
+        })?;
+        if gave_way != GaveWay::default() {
+            self.writer.evidence_gave_way.fetch_add(gave_way.evidence, Ordering::Relaxed);
+            self.writer.incidents_gave_way.fetch_add(gave_way.incident, Ordering::Relaxed);
+            tracing::warn!(
+                evidence = gave_way.evidence,
+                incident = gave_way.incident,
+                "outbox full: the oldest messages gave way"
+            );
+        }
+        self.writer.outbox.send_modify(|count| *count = count.wrapping_add(1));
+        Ok(())
+    }
+
+    /// Incidents that are open, in the order of their last change.
+    pub fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
+        self.call(|db| record::open(db))
+    }
+
+    /// The incidents that changed last, newest change first.
+    pub fn latest_incidents(&self, count_max: usize) -> Result<Vec<Incident>, StoreError> {
+        self.call(move |db| record::latest(db, count_max))
+    }
+
+    /// One incident, open or closed.
+    pub fn incident(&self, id: Uuid) -> Result<Option<Incident>, StoreError> {
+        self.call(move |db| record::one(db, id))
+    }
+
+    /// The oldest messages of the outbox: at most `rows_max`, and about `bytes_max` bytes of payload, but at least one.
+    pub fn outbox_head(&self, rows_max: usize, bytes_max: u64) -> Result<Vec<OutboxRow>, StoreError> {
+        self.call(move |db| outbox::head(db, rows_max, bytes_max).map_err(StoreError::Sql))
+    }
+
+    /// Removes messages from the outbox, by [`OutboxRow::id`]: only those that the broker has acknowledged, or that
+    /// can never be sent (counted by the caller).
+    pub fn outbox_remove(&self, ids: Vec<i64>) -> Result<(), StoreError> {
+        let path = self.writer.path.clone();
+        self.call(move |db| outbox::remove(db, &ids).map_err(|e| StoreError::of(path, e)))?;
+        self.writer.outbox.send_modify(|count| *count = count.wrapping_add(1));
+        Ok(())
+    }
+
+    /// How much waits in the outbox.
+    pub fn outbox_size(&self) -> Result<OutboxSize, StoreError> {
+        self.call(|db| outbox::size(db).map_err(StoreError::Sql))
+    }
+
+    /// Tells of every change of the outbox; the value counts changes and means nothing else.
+    pub fn outbox_changes(&self) -> watch::Receiver<u64> {
+        self.writer.outbox.subscribe()
+    }
+
+    /// Messages that gave way because the outbox was full, since the store was opened.
+    pub fn gave_way(&self) -> GaveWay {
+        GaveWay {
+            evidence: self.writer.evidence_gave_way.load(Ordering::Relaxed),
+            incident: self.writer.incidents_gave_way.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Keeps what the platform decided about an incident; the same verdict again is kept once.
+    pub fn add_verdict(&self, incident: Uuid, verdict: Verdict) -> Result<VerdictOutcome, StoreError> {
+        let limits = self.writer.limits;
+        self.call(move |db| record::add_verdict(db, &limits, incident, &verdict))
+    }
+
+    /// What the platform decided about an incident, oldest first.
+    pub fn verdicts(&self, incident: Uuid) -> Result<Vec<StoredVerdict>, StoreError> {
+        self.call(move |db| record::verdicts(db, incident))
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let jobs = self.writer.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        jobs.ok_or(StoreError::Stopped)?
+            .send(Box::new(move |db| {
+                let _ = answer.send(work(db));
+            }))
+            .map_err(|_| StoreError::Stopped)?;
+        answered.recv().map_err(|_| StoreError::Stopped)?
+    }
+}
+
+/// Holds a lock that the system releases when this process ends, however it ends: an open exclusive transaction on an
+/// empty database beside the store. (The store itself stays readable for `gridwatch watch`.)
+fn claim(path: &Path) -> Result<Connection, StoreError> {
+    let lock_path = path.with_extension("lock");
+    let failed = |e: rusqlite::Error| match e.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy) => StoreError::InUse { path: path.to_owned() },
+        _ => StoreError::of(lock_path.clone(), e),
+    };
+    let lock = Connection::open(&lock_path).map_err(failed)?;
+    lock.busy_timeout(Duration::ZERO).map_err(failed)?;
+    lock.execute_batch("BEGIN EXCLUSIVE").map_err(failed)?;
+    Ok(lock)
+}
+
+fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let sql = |e| StoreError::of(path.to_owned(), e);
+    // `watch` may hold a read lock for a moment.
+    db.busy_timeout(Duration::from_secs(5)).map_err(sql)?;
+    db.set_prepared_statement_cache_capacity(32);
+    let found = layout::version(db).map_err(sql)?;
+    if found > layout::NEWEST {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: layout::NEWEST });
+    }
+    let check: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sql)?;
+    if check != "ok" {
+        return Err(StoreError::Corrupt { path: path.to_owned(), detail: check });
+    }
+    db.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
+    // Bounds the WAL file after a burst; SQLite's own default never shrinks it.
+    db.pragma_update(None, "journal_size_limit", 16 << 20).map_err(sql)?;
+    layout::migrate(db).map_err(sql)
+}
+
+fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(|e| StoreError::of(path.to_owned(), e))?;
+    db.busy_timeout(Duration::from_secs(5)).map_err(|e| StoreError::of(path.to_owned(), e))?;
+    Ok(db)
+}

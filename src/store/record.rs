@@ -1,0 +1,183 @@
+//! Incidents as they stand, and what the platform decided about them.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use uuid::Uuid;
+
+use super::{Limits, StoreError};
+use crate::event::{Incident, Phase, Verdict};
+
+/// What became of a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerdictOutcome {
+    /// New, and on disk.
+    Stored,
+    /// The same as the last one for this incident (a retained or repeated message).
+    Repeated,
+    /// No such incident in this store.
+    UnknownIncident,
+}
+
+/// A verdict with the time it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredVerdict {
+    /// When it came.
+    pub received: Timestamp,
+    /// What the platform decided.
+    pub verdict: Verdict,
+}
+
+/// Writes an incident's newest state over its older one.
+pub(super) fn put(change: &Transaction<'_>, incident: &Incident) -> Result<(), StoreError> {
+    let json = serde_json::to_string(incident).map_err(|e| StoreError::Row {
+        table: "incident",
+        row: incident.incident.to_string(),
+        detail: e.to_string(),
+    })?;
+    change
+        .prepare_cached(
+            "INSERT INTO incident (id, camera, zone, open, changed, json)
+             VALUES (?1, ?2, ?3, ?4, (SELECT COALESCE(MAX(changed), 0) + 1 FROM incident), ?5)
+             ON CONFLICT (id) DO UPDATE SET open = excluded.open, changed = excluded.changed, json = excluded.json",
+        )
+        .and_then(|mut put| {
+            put.execute(params![
+                incident.incident.to_string(),
+                incident.camera.id.as_str(),
+                &*incident.zone.id.0,
+                incident.phase != Phase::Closed,
+                json,
+            ])
+        })
+        .map_err(StoreError::Sql)?;
+    Ok(())
+}
+
+/// Forgets the oldest closed incidents beyond the limit, with their verdicts.
+pub(super) fn prune(change: &Transaction<'_>, limits: &Limits) -> rusqlite::Result<()> {
+    let forgotten = change.execute(
+        "DELETE FROM incident WHERE open = 0 AND changed <=
+           (SELECT changed FROM incident WHERE open = 0 ORDER BY changed DESC LIMIT 1 OFFSET ?)",
+        [limits.closed_incidents_max as i64],
+    )?;
+    if forgotten > 0 {
+        change.execute("DELETE FROM verdict WHERE incident NOT IN (SELECT id FROM incident)", [])?;
+    }
+    Ok(())
+}
+
+pub(super) fn open(db: &Connection) -> Result<Vec<Incident>, StoreError> {
+    Ok(read(db, "SELECT changed, json FROM incident WHERE open = ? ORDER BY changed", 1)?.1)
+}
+
+/// The incidents that changed last, newest change first.
+pub(super) fn latest(db: &Connection, count_max: usize) -> Result<Vec<Incident>, StoreError> {
+    Ok(read(db, "SELECT changed, json FROM incident ORDER BY changed DESC LIMIT ?", count_max as i64)?.1)
+}
+
+/// Incidents that changed after the change `changed`, oldest change first, and the newest change among them.
+pub(super) fn changed_after(db: &Connection, changed: i64) -> Result<(i64, Vec<Incident>), StoreError> {
+    let sql = "SELECT changed, json FROM incident WHERE changed > ? ORDER BY changed LIMIT 1000";
+    let (newest, incidents) = read(db, sql, changed)?;
+    Ok((newest.max(changed), incidents))
+}
+
+/// The newest change of all.
+pub(super) fn newest_change(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row("SELECT COALESCE(MAX(changed), 0) FROM incident", [], |row| row.get(0))
+}
+
+pub(super) fn one(db: &Connection, id: Uuid) -> Result<Option<Incident>, StoreError> {
+    let json: Option<String> = db
+        .query_row("SELECT json FROM incident WHERE id = ?", [id.to_string()], |row| row.get(0))
+        .optional()
+        .map_err(StoreError::Sql)?;
+    json.map(|json| parse("incident", &id.to_string(), &json)).transpose()
+}
+
+fn read(db: &Connection, sql: &str, argument: i64) -> Result<(i64, Vec<Incident>), StoreError> {
+    let mut query = db.prepare_cached(sql).map_err(StoreError::Sql)?;
+    let mut rows = query.query([argument]).map_err(StoreError::Sql)?;
+    let mut newest = 0;
+    let mut incidents = Vec::new();
+    while let Some(row) = rows.next().map_err(StoreError::Sql)? {
+        let changed: i64 = row.get(0).map_err(StoreError::Sql)?;
+        let json: String = row.get(1).map_err(StoreError::Sql)?;
+        newest = newest.max(changed);
+        incidents.push(parse("incident", &format!("changed = {changed}"), &json)?);
+    }
+    Ok((newest, incidents))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(table: &'static str, row: &str, json: &str) -> Result<T, StoreError> {
+    serde_json::from_str(json).map_err(|e| StoreError::Row {
+        table,
+        row: row.to_owned(),
+        detail: e.to_string(),
+    })
+}
+
+/// Keeps a verdict, once.
+pub(super) fn add_verdict(
+    db: &mut Connection,
+    limits: &Limits,
+    incident: Uuid,
+    verdict: &Verdict,
+) -> Result<VerdictOutcome, StoreError> {
+    let id = incident.to_string();
+    let json = serde_json::to_string(verdict).map_err(|e| StoreError::Row {
+        table: "verdict",
+        row: id.clone(),
+        detail: e.to_string(),
+    })?;
+    let work = |change: &Transaction<'_>| {
+        let known: i64 =
+            change.query_row("SELECT COUNT(*) FROM incident WHERE id = ?", [&id], |row| row.get(0))?;
+        if known == 0 {
+            return Ok(VerdictOutcome::UnknownIncident);
+        }
+        let last: Option<String> = change
+            .query_row("SELECT json FROM verdict WHERE incident = ? ORDER BY id DESC LIMIT 1", [&id], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        if last.as_deref() == Some(&json) {
+            return Ok(VerdictOutcome::Repeated);
+        }
+        change.execute(
+            "INSERT INTO verdict (incident, received, json) VALUES (?, ?, ?)",
+            params![id, Timestamp::now().to_string(), json],
+        )?;
+        change.execute(
+            "DELETE FROM verdict WHERE incident = ?1 AND id <=
+               (SELECT id FROM verdict WHERE incident = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            params![id, limits.verdicts_per_incident_max as i64],
+        )?;
+        Ok(VerdictOutcome::Stored)
+    };
+    let change = db.transaction().map_err(StoreError::Sql)?;
+    let outcome = work(&change).map_err(StoreError::Sql)?;
+    change.commit().map_err(StoreError::Sql)?;
+    Ok(outcome)
+}
+
+/// The verdicts about an incident, oldest first.
+pub(super) fn verdicts(db: &Connection, incident: Uuid) -> Result<Vec<StoredVerdict>, StoreError> {
+    let id = incident.to_string();
+    let mut query = db
+        .prepare_cached("SELECT received, json FROM verdict WHERE incident = ? ORDER BY id")
+        .map_err(StoreError::Sql)?;
+    let rows = query
+        .query_map([&id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
+        .map_err(StoreError::Sql)?;
+    rows.map(|row| {
+        let (received, json) = row.map_err(StoreError::Sql)?;
+        let received = received.parse().map_err(|e: jiff::Error| StoreError::Row {
+            table: "verdict",
+            row: id.clone(),
+            detail: e.to_string(),
+        })?;
+        Ok(StoredVerdict { received, verdict: parse("verdict", &id, &json)? })
+    })
+    .collect()
+}
