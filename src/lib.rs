@@ -6,6 +6,7 @@ pub mod config;
 pub mod detection;
 pub mod dispatch;
 pub mod event;
+pub mod evidence;
 pub mod frame;
 pub mod geometry;
 pub mod incident;

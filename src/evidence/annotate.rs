@@ -1,0 +1,217 @@
+//! A video with everything drawn that the rules saw, for `replay --annotate`.
+
+use std::path::{Path, PathBuf};
+
+use ffmpeg_next::software::scaling;
+use ffmpeg_next::{Dictionary, Packet, Rational, codec, encoder, format, frame};
+
+use super::EvidenceError;
+use super::canvas::{Anchor, Canvas, WHITE};
+use super::clip::{self, Refused};
+use super::snapshot::{OBJECT, ZONE, ZONE_CALM, ZONE_CONFIRMED, clock_text, object_text, stage_text};
+use crate::config;
+use crate::detection::Detection;
+use crate::frame::Picture;
+use crate::observation::Stage;
+
+/// A zone as it stands at one picture.
+#[derive(Debug, Clone, Copy)]
+pub struct ZoneView<'a> {
+    /// The zone.
+    pub zone: &'a config::Zone,
+    /// How far its matter has come; `None`: nothing is the matter.
+    pub stage: Option<Stage>,
+    /// Its dwell clock in seconds; drawn against the rule's `dwell_s`.
+    pub dwell_s: f64,
+    /// Anything else worth saying, ASCII; may be empty.
+    pub text: &'a str,
+}
+
+/// Draws pictures and encodes them into an MP4, each shown when it was captured.
+pub struct Annotator {
+    output: format::context::Output,
+    encoder: encoder::Video,
+    scaler: Option<scaling::Context>,
+    path: PathBuf,
+    width: u32,
+    height: u32,
+    redact_persons: bool,
+    /// Media time of the first picture and pts of the last, in ms.
+    first_ms: Option<i64>,
+    last_pts: i64,
+}
+
+/// Milliseconds: the finest clock that MPEG-4 part 2 can count in (65535 ticks a second at most).
+const CLOCK: Rational = Rational(1, 1000);
+
+impl Annotator {
+    /// Begins the video; odd sizes lose a column or a row, `fps` is only a hint to the encoder.
+    ///
+    /// Encodes with libx264 if this FFmpeg has it, else as MPEG-4 part 2.
+    pub fn create(
+        path: &Path,
+        width: usize,
+        height: usize,
+        fps: f64,
+        redact_persons: bool,
+    ) -> Result<Self, EvidenceError> {
+        clip::init();
+        let codec = ["libx264", "mpeg4"].into_iter().find_map(encoder::find_by_name);
+        let codec = codec.ok_or(EvidenceError::NoEncoder)?;
+        let size = ((width as u32 & !1).max(2), (height as u32 & !1).max(2));
+        let (output, encoder) = open(path, codec, size, fps).map_err(|e| e.into_evidence(path))?;
+        Ok(Self {
+            output,
+            encoder,
+            scaler: None,
+            path: path.to_owned(),
+            width: size.0,
+            height: size.1,
+            redact_persons,
+            first_ms: None,
+            last_pts: -1,
+        })
+    }
+
+    /// Draws one picture: objects, zones with their state and dwell clock, and a line at the bottom.
+    pub fn draw(
+        &mut self,
+        picture: &Picture,
+        objects: &[Detection],
+        zones: &[ZoneView],
+        caption: &str,
+    ) -> Result<(), EvidenceError> {
+        let mut canvas = Canvas::from_picture(picture, self.width.max(self.height) as usize)?;
+        if self.redact_persons {
+            objects.iter().filter(|o| o.class.as_str() == "person").for_each(|o| canvas.mosaic(&o.bbox));
+        }
+        paint(&mut canvas, objects, zones, caption);
+        let media_ms = picture.captured.media.as_millis() as i64;
+        let pts = (media_ms - *self.first_ms.get_or_insert(media_ms)).max(self.last_pts + 1);
+        self.last_pts = pts;
+        self.encode(&canvas, pts).map_err(clip::error("write", &self.path))
+    }
+
+    fn encode(&mut self, canvas: &Canvas, pts: i64) -> Result<(), ffmpeg_next::Error> {
+        let (width, height) = (canvas.width as u32, canvas.height as u32);
+        let mut rgb = frame::Video::new(format::Pixel::RGB24, width, height);
+        let stride = rgb.stride(0);
+        for (to, from) in rgb.data_mut(0).chunks_mut(stride).zip(canvas.rgb.chunks_exact(canvas.width * 3)) {
+            to[..from.len()].copy_from_slice(from);
+        }
+        let fits = |s: &scaling::Context| (s.input().width, s.input().height) == (width, height);
+        if !self.scaler.as_ref().is_some_and(fits) {
+            self.scaler = Some(scaling::Context::get(
+                format::Pixel::RGB24,
+                width,
+                height,
+                format::Pixel::YUV420P,
+                self.width,
+                self.height,
+                scaling::Flags::BILINEAR,
+            )?);
+        }
+        let mut yuv = frame::Video::empty();
+        if let Some(scaler) = &mut self.scaler {
+            scaler.run(&rgb, &mut yuv)?;
+        }
+        yuv.set_pts(Some(pts));
+        self.encoder.send_frame(&yuv)?;
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Result<(), ffmpeg_next::Error> {
+        let time_base = self.output.stream(0).map_or(CLOCK, |s| s.time_base());
+        let mut packet = Packet::empty();
+        // Errors here mean "no packet yet" or "that was the last".
+        while self.encoder.receive_packet(&mut packet).is_ok() {
+            packet.set_stream(0);
+            packet.rescale_ts(CLOCK, time_base);
+            packet.write_interleaved(&mut self.output)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the video; without it the file cannot be played.
+    pub fn finish(mut self) -> Result<(), EvidenceError> {
+        let mut end = || {
+            self.encoder.send_eof()?;
+            self.drain()?;
+            self.output.write_trailer()
+        };
+        end().map_err(clip::error("finish", &self.path))
+    }
+}
+
+fn open(
+    path: &Path,
+    codec: ffmpeg_next::Codec,
+    (width, height): (u32, u32),
+    fps: f64,
+) -> Result<(format::context::Output, encoder::Video), Refused> {
+    let mut output = format::output_as(&clip::url(path)?, "mp4")?;
+    let mut video = codec::Context::new_with_codec(codec).encoder().video()?;
+    video.set_width(width);
+    video.set_height(height);
+    video.set_format(format::Pixel::YUV420P);
+    video.set_time_base(CLOCK);
+    video.set_gop(50);
+    let fps = if fps.is_finite() { fps.clamp(0.1, 240.0) } else { 25.0 };
+    video.set_frame_rate(Some(Rational((fps * 1000.0) as i32, 1000)));
+    // An MP4 keeps the parameter sets in its index.
+    video.set_flags(codec::Flags::GLOBAL_HEADER);
+    let mut options = Dictionary::new();
+    if codec.name() == "libx264" {
+        options.set("preset", "veryfast");
+        options.set("crf", "23");
+    } else {
+        options.set("flags", "+qscale+global_header");
+        options.set("global_quality", "590"); // 5 x FF_QP2LAMBDA: small blocks stay legible
+    }
+    let encoder = video.open_with(options)?;
+    {
+        let mut stream = output.add_stream(codec)?;
+        stream.set_time_base(CLOCK);
+        stream.set_parameters(&encoder);
+    }
+    let mut options = Dictionary::new();
+    options.set("movflags", "+faststart");
+    output.write_header_with(options)?;
+    Ok((output, encoder))
+}
+
+fn paint(canvas: &mut Canvas, objects: &[Detection], zones: &[ZoneView], caption: &str) {
+    canvas.caption(caption);
+    let colour = |view: &ZoneView| match view.stage {
+        None | Some(Stage::Cleared) => ZONE_CALM,
+        Some(Stage::Suspected) => ZONE,
+        Some(Stage::Confirmed) => ZONE_CONFIRMED,
+    };
+    for view in zones {
+        canvas.fill(&view.zone.polygon, colour(view), 0.12);
+        canvas.path(view.zone.polygon.points(), true, colour(view), 1.0);
+    }
+    for object in objects {
+        canvas.outline(&object.bbox, OBJECT);
+    }
+    for view in zones {
+        let mut text = format!("{} {}", view.zone.id, view.stage.map_or("calm", stage_text));
+        let whole = view.zone.rule.dwell_s;
+        if view.dwell_s > 0.0 && whole > 0.0 {
+            text += &format!(" {}/{}", clock_text(view.dwell_s), clock_text(whole));
+        }
+        if !view.text.is_empty() {
+            text = format!("{text} {}", view.text);
+        }
+        let [x, y, width, height] =
+            canvas.label(&text, Anchor::Box(view.zone.polygon.bounds()), colour(view));
+        if whole > 0.0 {
+            // The dwell clock as a bar that fills along the label's lower edge.
+            let share = (view.dwell_s / whole).clamp(0.0, 1.0) as f32;
+            canvas.fill_rect([x, y + height, width * share, 4.0], WHITE, 1.0);
+        }
+    }
+    for object in objects {
+        canvas.label(&object_text(object), Anchor::Box(object.bbox), OBJECT);
+    }
+}

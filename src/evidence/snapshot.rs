@@ -1,0 +1,369 @@
+//! The picture a dispatcher sees: the zone, the objects with their names, the path of a throw, persons redacted.
+
+use jiff::tz::TimeZone;
+
+use super::canvas::{Anchor, Canvas, Colour};
+use super::{EvidenceError, mask};
+use crate::config;
+use crate::detection::Detection;
+use crate::frame::{CameraId, Captured, Clock, Picture};
+use crate::geometry::{BBox, Point, Polygon};
+use crate::observation::{Observation, Stage, Trajectory};
+
+/// Signal colours that stay apart by day, by night (grey infrared pictures) and for colour-blind readers
+/// (Okabe and Ito's palette, two of them brightened for dark ground).
+pub(super) const ZONE: Colour = [255, 214, 0];
+/// A zone whose matter is confirmed.
+pub(super) const ZONE_CONFIRMED: Colour = [255, 74, 38];
+/// A zone where nothing is the matter.
+pub(super) const ZONE_CALM: Colour = [64, 200, 255];
+/// Objects.
+pub(super) const OBJECT: Colour = [255, 122, 0];
+const PATH: Colour = [255, 64, 200];
+
+/// A line such as `north-gate-2  2026-11-22 09:15:03 +08:00  fire_lane`, for the bottom of a snapshot.
+///
+/// Times that are not the camera's own say so: `(file)` or `(arrival)`.
+pub fn caption(camera: &CameraId, captured: &Captured, timezone: &TimeZone, scenario: &str) -> String {
+    let local = captured.wall.to_zoned(timezone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string();
+    let clock = match captured.clock {
+        Clock::Rtcp => "",
+        Clock::Arrival => " (arrival)",
+        Clock::File => " (file)",
+    };
+    format!("{camera}   {local}{clock}   {scenario}")
+}
+
+/// Draws a JPEG that shows what `observation` says about `zone` in `picture`.
+///
+/// Order: privacy `masks` black, persons redacted (`persons` are those found in this very picture, whatever their score;
+/// objects of class `person` are added), then the zone, boxes, path and `caption`. The longest side is at most
+/// `settings.snapshot_px_max`. Labels are ASCII; anything else in them becomes `?`.
+pub fn snapshot(
+    picture: &Picture,
+    zone: &config::Zone,
+    observation: &Observation,
+    persons: &[BBox],
+    masks: &[Polygon],
+    settings: &config::Evidence,
+    caption: &str,
+) -> Result<Vec<u8>, EvidenceError> {
+    let masked = mask::apply(picture.clone(), masks);
+    let mut canvas = Canvas::from_picture(&masked, settings.snapshot_px_max as usize)?;
+    if settings.redact_persons {
+        let named = observation.objects.iter().filter(|o| o.class.as_str() == "person").map(|o| &o.bbox);
+        persons.iter().chain(named).for_each(|person| canvas.mosaic(person));
+    }
+    canvas.caption(caption);
+    let colour = if observation.stage == Stage::Confirmed { ZONE_CONFIRMED } else { ZONE };
+    canvas.fill(&zone.polygon, colour, 0.16);
+    canvas.path(zone.polygon.points(), true, colour, 1.0);
+    for object in &observation.objects {
+        canvas.outline(&object.bbox, OBJECT);
+    }
+    if let Some(trajectory) = &observation.trajectory {
+        draw_trajectory(&mut canvas, trajectory);
+    }
+    // Labels last, so that no line runs through them.
+    canvas.label(&zone_text(zone, observation), Anchor::Box(zone.polygon.bounds()), colour);
+    for object in &observation.objects {
+        canvas.label(&object_text(object), Anchor::Box(object.bbox), OBJECT);
+    }
+    jpeg(&canvas, settings.jpeg_quality)
+}
+
+fn jpeg(canvas: &Canvas, quality: u8) -> Result<Vec<u8>, EvidenceError> {
+    let mut bytes = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100))
+        .encode(&canvas.rgb, canvas.width as u32, canvas.height as u32, image::ExtendedColorType::Rgb8)
+        .map_err(EvidenceError::Jpeg)?;
+    Ok(bytes)
+}
+
+fn zone_text(zone: &config::Zone, observation: &Observation) -> String {
+    let mut text = format!("{} {}", zone.id, stage_text(observation.stage));
+    if observation.dwell_s >= 1.0 {
+        text += &format!(" {}", clock_text(observation.dwell_s));
+    }
+    if observation.coverage > 0.0 {
+        text += &format!(" {:.0}%", observation.coverage * 100.0);
+    }
+    text
+}
+
+pub(super) fn stage_text(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Suspected => "suspected",
+        Stage::Confirmed => "confirmed",
+        Stage::Cleared => "cleared",
+    }
+}
+
+pub(super) fn object_text(object: &Detection) -> String {
+    // Static foreground has no score worth reading.
+    if object.class.as_str() == "unknown" {
+        object.class.to_string()
+    } else {
+        format!("{} {:.2}", object.class, object.score)
+    }
+}
+
+/// Seconds as `m:ss` or `h:mm:ss`.
+pub(super) fn clock_text(seconds: f64) -> String {
+    let s = seconds.max(0.0) as u64;
+    if s < 3600 {
+        format!("{}:{:02}", s / 60, s % 60)
+    } else {
+        format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+    }
+}
+
+fn draw_trajectory(canvas: &mut Canvas, trajectory: &Trajectory) {
+    let points: Vec<Point> = trajectory.points.iter().map(|&(_, p)| p).collect();
+    canvas.path(&points, false, PATH, 1.0);
+    for &point in &points {
+        canvas.dot(point, 1.6, PATH, false);
+    }
+    canvas.dot(trajectory.release, 5.0, PATH, true);
+    let mut text = "release".to_owned();
+    if let Some((floor, error)) = trajectory.floor {
+        text += &format!(" floor {floor}+-{error}");
+    }
+    if let Some((height, error)) = trajectory.release_height_m {
+        text += &format!(" {height:.1}+-{error:.1} m");
+    }
+    canvas.label(&text, Anchor::Point(trajectory.release), PATH);
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Evidence, Hours, Level, Rule, RuleKind, Scenario, Text, Zone};
+
+    /// A picture painted from RGB (BT.601, limited range), chroma taken from each block's first pixel.
+    pub(in crate::evidence) fn picture_of(
+        width: usize,
+        height: usize,
+        paint: impl Fn(usize, usize) -> Colour,
+    ) -> Picture {
+        let ycc = |[r, g, b]: Colour| {
+            let (r, g, b) = (r as f32, g as f32, b as f32);
+            [
+                (16.0 + 0.257 * r + 0.504 * g + 0.098 * b) as u8,
+                (128.0 - 0.148 * r - 0.291 * g + 0.439 * b) as u8,
+                (128.0 + 0.439 * r - 0.368 * g - 0.071 * b) as u8,
+            ]
+        };
+        let plane = |channel: usize, step: usize| -> Arc<[u8]> {
+            let rows = (0..height).step_by(step);
+            rows.flat_map(|y| (0..width).step_by(step).map(move |x| (x, y)))
+                .map(|(x, y)| ycc(paint(x, y))[channel])
+                .collect()
+        };
+        Picture {
+            captured: captured(0.0),
+            width,
+            height,
+            y: plane(0, 1),
+            u: plane(1, 2),
+            v: plane(2, 2),
+            full_range: false,
+        }
+    }
+
+    pub(in crate::evidence) fn captured(seconds: f64) -> Captured {
+        Captured {
+            wall: "2026-11-22T01:15:03Z".parse().expect("a time"),
+            media: Duration::from_secs_f64(seconds),
+            clock: Clock::Rtcp,
+        }
+    }
+
+    pub(in crate::evidence) fn zone(corners: &[[f32; 2]]) -> Zone {
+        let rule: Rule = toml::from_str("kind = 'obstruction'\ndwell_s = 60.0").expect("a rule");
+        assert_eq!(rule.kind, RuleKind::Obstruction);
+        let text = Text { zh: "消防通道占用".into(), en: "Blocked fire lane".into() };
+        let scenario = Scenario {
+            id: "fire_lane".into(),
+            title: text.clone(),
+            description: text,
+            level: Level::Orange,
+            city_code: None,
+            experimental: false,
+            rule: rule.clone(),
+        };
+        Zone {
+            id: "lane-east".into(),
+            name: "东侧通道".into(),
+            revision: "0".into(),
+            polygon: Polygon::new(corners.iter().copied().map(Point::from).collect()).expect("a zone"),
+            scenario: Arc::new(scenario),
+            rule,
+            hours: Hours::default(),
+            facade: None,
+        }
+    }
+
+    pub(in crate::evidence) fn observation(objects: &[(&str, f32, [f32; 4])]) -> Observation {
+        let objects = objects
+            .iter()
+            .map(|&(class, score, bbox)| Detection { class: class.into(), score, bbox: bbox.into() })
+            .collect();
+        Observation {
+            zone: "lane-east".into(),
+            stage: Stage::Confirmed,
+            first_seen: captured(0.0),
+            confirmed_at: Some(captured(60.0)),
+            last_seen: captured(75.0),
+            at: captured(75.0),
+            dwell_s: 75.0,
+            coverage: 0.42,
+            objects,
+            trajectory: None,
+        }
+    }
+
+    fn settings(redact_persons: bool) -> Evidence {
+        Evidence {
+            jpeg_quality: 92,
+            snapshot_px_max: 1280,
+            redact_persons,
+            pre_roll_s: 5.0,
+            post_roll_s: 5.0,
+            retention_days: 30,
+            bytes_max: 1 << 30,
+        }
+    }
+
+    fn decoded(jpeg: &[u8]) -> image::RgbImage {
+        image::load_from_memory_with_format(jpeg, image::ImageFormat::Jpeg).expect("a JPEG").to_rgb8()
+    }
+
+    fn near(image: &image::RgbImage, x: f32, y: f32, wanted: Colour, tolerance: i32) {
+        let (width, height) = image.dimensions();
+        let pixel = image.get_pixel((x * width as f32) as u32, (y * height as f32) as u32).0;
+        let off = pixel.iter().zip(wanted).map(|(&a, b)| (i32::from(a) - i32::from(b)).abs()).max();
+        assert!(off <= Some(tolerance), "at {x},{y}: {pixel:?}, wanted {wanted:?}");
+    }
+
+    /// Sum of absolute differences between neighbours per pixel: how much detail a part of a picture has.
+    fn detail(image: &image::RgbImage, b: [f32; 4]) -> f64 {
+        let (width, height) = image.dimensions();
+        let (x0, x1) = ((b[0] * width as f32) as u32, (b[2] * width as f32) as u32);
+        let (y0, y1) = ((b[1] * height as f32) as u32, (b[3] * height as f32) as u32);
+        let mut sum = 0.0;
+        for y in y0..y1 {
+            for x in x0..x1 - 1 {
+                sum += f64::from(image.get_pixel(x, y).0[1].abs_diff(image.get_pixel(x + 1, y).0[1]));
+            }
+        }
+        sum / f64::from((x1 - x0) * (y1 - y0))
+    }
+
+    const GREY: Colour = [120, 120, 120];
+    const LANE: &[[f32; 2]] = &[[0.2, 0.3], [0.8, 0.3], [0.9, 0.8], [0.1, 0.8]];
+
+    #[test]
+    fn zone_boxes_and_caption_are_where_they_belong() {
+        for (width, height, wanted) in
+            [(1280, 720, (1280, 720)), (1920, 1080, (1280, 720)), (641, 363, (641, 363))]
+        {
+            let picture = picture_of(width, height, |_, _| GREY);
+            let seen = observation(&[("car", 0.91, [0.4, 0.45, 0.6, 0.7])]);
+            let bytes =
+                snapshot(&picture, &zone(LANE), &seen, &[], &[], &settings(true), "cam-1  now").unwrap();
+            let image = decoded(&bytes);
+            assert_eq!(image.dimensions(), wanted);
+            for (x, y) in [(0.4, 0.55), (0.6, 0.55), (0.5, 0.7)] {
+                near(&image, x, y, OBJECT, 60);
+            }
+            near(&image, 0.5, 0.8, ZONE_CONFIRMED, 60);
+            near(&image, 0.02, 0.5, GREY, 6);
+            let tint = image.get_pixel(wanted.0 * 3 / 10, wanted.1 / 2).0;
+            assert!(tint[0] > tint[2] + 15, "inside the zone: {tint:?}");
+            near(&image, 0.9, 0.995, [36, 36, 36], 12);
+            assert!(detail(&image, [0.0, 0.97, 0.06, 1.0]) > 10.0, "the caption has letters");
+        }
+    }
+
+    #[test]
+    fn persons_cannot_be_recognised() {
+        // A checkerboard of 2 x 2 pixels: as much detail as there can be.
+        let picture = picture_of(1280, 720, |x, y| if (x / 2 + y / 2) % 2 == 0 { [235; 3] } else { [20; 3] });
+        let person = [0.50, 0.35, 0.55, 0.62];
+        let seen = observation(&[]);
+        let shoot = |redact| {
+            let persons = [BBox::from(person)];
+            decoded(&snapshot(&picture, &zone(LANE), &seen, &persons, &[], &settings(redact), "").unwrap())
+        };
+        let (hidden, open) = (shoot(true), shoot(false));
+        assert!(detail(&open, person) > 60.0);
+        assert!(detail(&hidden, person) < detail(&open, person) / 20.0, "{}", detail(&hidden, person));
+        // The box is enlarged, and what lies farther away is left alone.
+        assert!(detail(&hidden, [0.494, 0.33, 0.50, 0.64]) < 10.0);
+        assert!(detail(&hidden, [0.60, 0.4, 0.65, 0.6]) > 60.0);
+    }
+
+    #[test]
+    fn objects_of_class_person_are_redacted_too() {
+        let picture = picture_of(640, 360, |x, _| if x % 2 == 0 { [235; 3] } else { [20; 3] });
+        let person = [0.45, 0.4, 0.55, 0.7];
+        let seen = observation(&[("person", 0.8, person)]);
+        let image = decoded(&snapshot(&picture, &zone(LANE), &seen, &[], &[], &settings(true), "").unwrap());
+        assert!(detail(&image, [0.47, 0.5, 0.53, 0.65]) < 5.0);
+    }
+
+    #[test]
+    fn masks_are_black_whatever_is_drawn_elsewhere() {
+        let picture = picture_of(1280, 720, |_, _| [200, 180, 160]);
+        let mask = Polygon::new([[0.0, 0.0], [0.15, 0.0], [0.15, 0.5], [0.0, 0.5]].map(Point::from).to_vec())
+            .unwrap();
+        let bytes =
+            snapshot(&picture, &zone(LANE), &observation(&[]), &[], &[mask], &settings(true), "").unwrap();
+        near(&decoded(&bytes), 0.05, 0.2, [0; 3], 4);
+        near(&decoded(&bytes), 0.5, 0.1, [200, 180, 160], 12);
+    }
+
+    #[test]
+    fn the_path_of_a_throw_leads_to_its_release() {
+        let picture = picture_of(1280, 720, |_, _| GREY);
+        let mut seen = observation(&[]);
+        let fall = |i: usize| {
+            (i as f64 * 0.04, Point { x: 0.5 + i as f32 * 0.002, y: 0.2 + (i * i) as f32 * 0.002 })
+        };
+        seen.trajectory = Some(Trajectory {
+            points: (3..16).map(fall).collect(),
+            release: Point { x: 0.5, y: 0.2 },
+            release_height_m: Some((17.4, 1.4)),
+            floor: Some((6, 1)),
+        });
+        let bytes = snapshot(&picture, &zone(LANE), &seen, &[], &[], &settings(true), "").unwrap();
+        let image = decoded(&bytes);
+        let last = fall(15).1;
+        near(&image, last.x, last.y, PATH, 60);
+        // A ring: its edge is drawn, its middle is not.
+        near(&image, 0.5, 0.2, GREY, 12);
+        assert!(detail(&image, [0.485, 0.17, 0.515, 0.23]) > 3.0);
+    }
+
+    #[test]
+    fn planes_that_do_not_fit_are_an_error() {
+        let mut picture = picture_of(64, 36, |_, _| GREY);
+        picture.width = 65;
+        let made = snapshot(&picture, &zone(LANE), &observation(&[]), &[], &[], &settings(true), "");
+        assert!(matches!(made, Err(EvidenceError::Planes { width: 65, .. })));
+    }
+
+    #[test]
+    fn captions_and_clocks_read_well() {
+        let shanghai = TimeZone::get("Asia/Shanghai").unwrap_or(TimeZone::fixed(jiff::tz::offset(8)));
+        let line = caption(&"north-gate-2".into(), &captured(0.0), &shanghai, "fire_lane");
+        assert_eq!(line, "north-gate-2   2026-11-22 09:15:03 +08:00   fire_lane");
+        for (seconds, text) in [(0.0, "0:00"), (75.9, "1:15"), (3_671.0, "1:01:11"), (-3.0, "0:00")] {
+            assert_eq!(clock_text(seconds), text);
+        }
+    }
+}
