@@ -13,3 +13,6 @@ pub mod incident;
 pub mod observation;
 pub mod simulate;
 pub mod store;
+pub mod rule;
+pub mod scene;
+pub mod track;

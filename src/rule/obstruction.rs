@@ -1,0 +1,107 @@
+//! Anything covers the zone and stays: vehicles that stand, and static foreground that no detector has a name for.
+
+use crate::config::Rule;
+use crate::detection::{Class, Detection, ZoneForeground};
+use crate::geometry::{BBox, Polygon};
+use crate::observation::ZoneId;
+use crate::track::Track;
+
+use super::{Look, SCORE_KEPT, View, hidden_by, named};
+
+/// How long an object must have stood in one place before it blocks anything, in seconds: a queue that crawls does not.
+const STAND_S_MIN: f64 = 3.0;
+/// How much of a box, from its bottom, stands on the ground: cameras look down at a slant, roofs lean over free ground.
+const FOOT_SHARE: f32 = 0.6;
+/// The class of static foreground that no detector named.
+const UNKNOWN: &str = "unknown";
+/// Who never blocks a lane, however long they stand and talk.
+const PERSON: &str = "person";
+/// A person detection counts as one from this score, 0..1; low, because it only ever takes something away.
+const PERSON_SCORE_MIN: f32 = 0.3;
+
+/// Judges how much of a zone is covered by what stays in it.
+#[derive(Debug, Clone)]
+pub struct Obstruction {
+    rule: Rule,
+    id: ZoneId,
+    zone: Polygon,
+    /// Whether at the last look static foreground alone made the matter.
+    held_by_foreground: bool,
+}
+
+impl Obstruction {
+    /// A judge for one zone.
+    pub fn new(rule: &Rule, id: &ZoneId, zone: &Polygon) -> Self {
+        Self { rule: rule.clone(), id: id.clone(), zone: zone.clone(), held_by_foreground: false }
+    }
+
+    /// Judges one picture; `None` if neither a detector nor a settled background had a say, or if the background, which
+    /// alone had seen the matter, is being learnt anew: then nobody knows.
+    pub fn look(&mut self, view: &View) -> Option<Look> {
+        let foreground = view.findings.foreground.iter().find(|f| *f.zone == *self.id.0 && f.settled);
+        let foreground = foreground.filter(|_| self.rule.any_object);
+        let detected = view.findings.objects.is_some();
+        let (by_objects, mut objects) = self.standing(view);
+        let blocked = |coverage: f32| coverage > 0.0 && coverage >= self.rule.coverage_min;
+        let unknowable = !detected || (self.held_by_foreground && !blocked(by_objects));
+        if foreground.is_none() && unknowable {
+            return None;
+        }
+        let (by_foreground, unnamed) =
+            foreground.map_or((0.0, Vec::new()), |f| self.unnamed(view, f, &objects));
+        objects.extend(unnamed);
+        let coverage = by_objects.max(by_foreground).clamp(0.0, 1.0);
+        let present = blocked(coverage);
+        self.held_by_foreground = present && !blocked(by_objects);
+        Some(Look::new(present, None, coverage, objects))
+    }
+
+    /// The share of the zone that standing objects of the rule's classes cover, and those objects.
+    fn standing(&self, view: &View) -> (f32, Vec<Detection>) {
+        let exempt = self.boxes_of(view, |class| named(&self.rule.exempt, class), self.rule.score_min);
+        let standing: Vec<&Track> = view
+            .tracker
+            .current()
+            .filter(|t| named(&self.rule.classes, t.class()))
+            .filter(|t| t.score_best >= self.rule.score_min && t.score >= SCORE_KEPT * self.rule.score_min)
+            .filter(|t| t.bbox.height() >= self.rule.height_min && t.stands_s() >= STAND_S_MIN)
+            .filter(|t| self.zone.overlap(&foot_of(&t.bbox)) > 0.0 && !hidden_by(&t.bbox, &exempt))
+            .collect();
+        let feet: Vec<BBox> = standing.iter().map(|t| foot_of(&t.bbox)).collect();
+        (self.zone.covered_by(&feet), standing.iter().map(|t| t.detection()).collect())
+    }
+
+    /// The share of the zone that static foreground covers, without people and exempt objects, and its unnamed parts.
+    fn unnamed(
+        &self,
+        view: &View,
+        foreground: &ZoneForeground,
+        named_objects: &[Detection],
+    ) -> (f32, Vec<Detection>) {
+        let mut excused = self.boxes_of(view, |class| named(&self.rule.exempt, class), self.rule.score_min);
+        if !self.rule.classes.iter().any(|c| c == PERSON) {
+            excused.extend(self.boxes_of(view, |class| class.as_str() == PERSON, PERSON_SCORE_MIN));
+        }
+        let (not_counting, counting): (Vec<BBox>, Vec<BBox>) =
+            foreground.boxes.iter().partition(|b| hidden_by(b, &excused));
+        let covered = foreground.covered - self.zone.covered_by(&not_counting);
+        let known: Vec<BBox> = named_objects.iter().map(|d| d.bbox).collect();
+        let unknown = counting.into_iter().filter(|b| !hidden_by(b, &known)).map(|bbox| Detection {
+            class: Class::from(UNKNOWN),
+            // Not a probability: nobody classified it.
+            score: 0.0,
+            bbox,
+        });
+        (covered.max(0.0), unknown.collect())
+    }
+
+    fn boxes_of(&self, view: &View, class: impl Fn(&Class) -> bool, score_min: f32) -> Vec<BBox> {
+        let found = view.findings.objects.iter().flatten();
+        found.filter(|d| class(&d.class) && d.score >= score_min).map(|d| d.bbox).collect()
+    }
+}
+
+/// The part of an object's box that stands on the ground.
+fn foot_of(bbox: &BBox) -> BBox {
+    BBox { y0: bbox.y1 - FOOT_SHARE * bbox.height(), ..*bbox }
+}

@@ -1,0 +1,308 @@
+//! One camera's zones over time: findings of pictures in, observations out. Pure: no clock, no IO, cannot fail.
+//!
+//! Every zone has a judge (its rule) that says what one picture shows, and a dwell clock that makes a stage of it. What
+//! is said is said once per stage, and while confirmed at most when the coverage changes or a minute has passed.
+
+use jiff::civil::DateTime;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{RuleKind, Zone};
+use crate::detection::{Detection, Findings};
+use crate::frame::Captured;
+use crate::observation::{Observation, Stage, Trajectory, ZoneId};
+use crate::rule::dwell::{Dwell, Matter, Seen};
+use crate::rule::obstruction::Obstruction;
+use crate::rule::presence::Presence;
+use crate::rule::thrown_object::ThrownObject;
+use crate::rule::{Look, View};
+use crate::track::Tracker;
+
+/// A confirmed matter is stated anew when its coverage has changed by this much, ...
+const COVERAGE_CHANGE_MIN: f32 = 0.1;
+/// ... or after this many seconds.
+const UPDATE_S: f64 = 60.0;
+/// Nothing is stated twice within this many seconds unless its stage changes: foreground breathes with the light.
+const UPDATE_S_MIN: f64 = 5.0;
+/// After being down for longer than this, what a checkpoint says is history, in seconds: someone may have driven away and
+/// somebody else may have come.
+const RESTART_S_MAX: f64 = 900.0;
+
+/// Which pictures a camera's rules want now; a sampler makes a plan of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Needs {
+    /// Longest time between two pictures that a detector looks at, in seconds; `None`: no rule wants objects.
+    pub objects_every_s: Option<f64>,
+    /// Whether the same pictures should be compared with the background.
+    pub foreground: bool,
+    /// Whether every picture is wanted, for small things that fall.
+    pub full_rate: bool,
+    /// Whether something has been seen whose dwell is not complete: these pictures should not have to wait.
+    pub suspected: bool,
+}
+
+/// How a zone stands, for tables and for drawing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ZoneState {
+    /// Which zone.
+    pub zone: ZoneId,
+    /// Whether it is within its hours.
+    pub watched: bool,
+    /// How far its matter has come; `None` if there is nothing, or not for long enough.
+    pub stage: Option<Stage>,
+    /// Seconds on its dwell clock.
+    pub dwell_s: f64,
+    /// Covered share of the zone at the last look, 0..1.
+    pub coverage: f32,
+    /// What mattered at the last look.
+    pub objects: Vec<Detection>,
+}
+
+/// What a scene must remember over a restart.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Zones in which something stays.
+    pub zones: Vec<ZoneCheckpoint>,
+}
+
+/// What one zone must remember over a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ZoneCheckpoint {
+    /// Which zone.
+    pub zone: ZoneId,
+    /// Its settings when this was written; under other settings the matter is another.
+    pub revision: String,
+    /// What stays there.
+    pub matter: Matter,
+}
+
+enum Judge {
+    Presence(Presence),
+    Obstruction(Obstruction),
+    ThrownObject(Box<ThrownObject>),
+}
+
+struct Watch {
+    zone: Zone,
+    judge: Judge,
+    dwell: Dwell,
+    watched: bool,
+    look: Option<Look>,
+    /// When this was last stated and with which coverage.
+    said: Option<(Captured, f32)>,
+}
+
+/// All that one camera's rules remember.
+pub struct Scene {
+    tracker: Tracker,
+    watches: Vec<Watch>,
+}
+
+impl Scene {
+    /// A scene in which nothing has happened yet.
+    pub fn new(zones: &[Zone]) -> Self {
+        Self { tracker: Tracker::new(), watches: zones.iter().map(Watch::new).collect() }
+    }
+
+    /// Takes what was found in one picture, at this local time; gives what is to be said about it, usually nothing.
+    pub fn observe(&mut self, findings: &Findings, local: DateTime) -> Vec<Observation> {
+        let mut said = self.tick(&findings.captured, local);
+        if let Some(objects) = &findings.objects {
+            self.tracker.observe(&findings.captured, objects);
+        }
+        let view = View { findings, tracker: &self.tracker };
+        for watch in self.watches.iter_mut().filter(|w| w.watched) {
+            watch.observe(&view, &mut said);
+        }
+        said
+    }
+
+    /// Lets the hours of zones begin and end; `observe` does so too, but pictures may not be coming.
+    pub fn tick(&mut self, at: &Captured, local: DateTime) -> Vec<Observation> {
+        let mut said = Vec::new();
+        for watch in &mut self.watches {
+            let watched = watch.zone.hours.contains(&local);
+            if watch.watched && !watched {
+                said.extend(watch.end(at));
+            }
+            watch.watched = watched;
+        }
+        said
+    }
+
+    /// Which pictures the rules want at this local time.
+    pub fn needs(&self, local: DateTime) -> Needs {
+        let mut needs = Needs::default();
+        for watch in self.watches.iter().filter(|w| w.zone.hours.contains(&local)) {
+            let rule = &watch.zone.rule;
+            if rule.kind == RuleKind::ThrownObject {
+                needs.full_rate = true;
+                continue;
+            }
+            let every_s = watch.every_s();
+            needs.objects_every_s = Some(needs.objects_every_s.map_or(every_s, |s| s.min(every_s)));
+            needs.foreground |= rule.kind == RuleKind::Obstruction && rule.any_object;
+            needs.suspected |= watch.dwell.matter().is_some_and(|m| m.confirmed_at.is_none());
+        }
+        needs
+    }
+
+    /// How every zone stands.
+    pub fn states(&self) -> Vec<ZoneState> {
+        self.watches.iter().map(Watch::state).collect()
+    }
+
+    /// What must survive a restart; write it whenever a stage changes and every minute or so.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let zones = self.watches.iter().filter_map(|w| {
+            let matter = w.dwell.matter()?.clone();
+            Some(ZoneCheckpoint { zone: w.zone.id.clone(), revision: w.zone.revision.clone(), matter })
+        });
+        Checkpoint { zones: zones.collect() }
+    }
+
+    /// Takes up what stayed before a restart, at this wall time. The dwell goes on from where it stood; the time in between
+    /// counts neither as presence nor as absence. Given up, and named in the answer so that their incidents can be closed,
+    /// are matters last seen more than 15 minutes ago, and zones that are gone or whose settings have changed.
+    pub fn restore(&mut self, checkpoint: Checkpoint, now: jiff::Timestamp) -> Vec<ZoneId> {
+        let mut given_up = Vec::new();
+        for saved in checkpoint.zones {
+            let unseen_s = now.duration_since(saved.matter.last_seen.wall).as_secs_f64();
+            let same = |w: &&mut Watch| w.zone.id == saved.zone && w.zone.revision == saved.revision;
+            match self.watches.iter_mut().find(same) {
+                Some(watch) if unseen_s.abs() <= RESTART_S_MAX => watch.dwell.resume(saved.matter),
+                _ => given_up.push(saved.zone),
+            }
+        }
+        given_up
+    }
+}
+
+impl Watch {
+    fn new(zone: &Zone) -> Self {
+        let judge = match zone.rule.kind {
+            RuleKind::Presence => Judge::Presence(Presence::new(&zone.rule, &zone.polygon)),
+            RuleKind::Obstruction => {
+                Judge::Obstruction(Obstruction::new(&zone.rule, &zone.id, &zone.polygon))
+            }
+            RuleKind::ThrownObject => Judge::ThrownObject(Box::new(ThrownObject::new(
+                &zone.rule,
+                &zone.polygon,
+                zone.facade.as_ref(),
+            ))),
+        };
+        Self {
+            dwell: Dwell::new(&zone.rule),
+            zone: zone.clone(),
+            judge,
+            watched: true,
+            look: None,
+            said: None,
+        }
+    }
+
+    fn observe(&mut self, view: &View, said: &mut Vec<Observation>) {
+        let look = match &mut self.judge {
+            Judge::Presence(judge) => judge.look(view),
+            Judge::Obstruction(judge) => judge.look(view),
+            Judge::ThrownObject(judge) => {
+                let falls = judge.look(view);
+                said.extend(falls.into_iter().flat_map(|fall| self.fell(&view.findings.captured, &fall)));
+                return;
+            }
+        };
+        let Some(look) = look else { return };
+        let at = &view.findings.captured;
+        let seen = if look.present { Seen::Yes { since: look.since } } else { Seen::No };
+        let (present, coverage) = (look.present, look.coverage);
+        let before = self.look.replace(look);
+        if let Some((stage, matter)) = self.dwell.look(at, seen) {
+            // What is cleared is described by what was last there, not by the empty zone.
+            let shown = if stage == Stage::Cleared { before.as_ref() } else { self.look.as_ref() };
+            said.push(self.statement(at, stage, &matter, shown));
+            self.said = Some((*at, coverage));
+        } else if let Some(matter) = self.dwell.matter()
+            && matter.stage == Some(Stage::Confirmed)
+            && present
+            && self.due(at, coverage)
+        {
+            said.push(self.statement(at, Stage::Confirmed, matter, self.look.as_ref()));
+            self.said = Some((*at, coverage));
+        }
+    }
+
+    /// Whether a confirmed matter is to be stated again.
+    fn due(&self, at: &Captured, coverage: f32) -> bool {
+        let Some((said_at, said_coverage)) = &self.said else { return true };
+        let passed_s = at.seconds_since(said_at);
+        passed_s >= UPDATE_S
+            || (passed_s >= UPDATE_S_MIN && (coverage - said_coverage).abs() >= COVERAGE_CHANGE_MIN)
+    }
+
+    fn statement(&self, at: &Captured, stage: Stage, matter: &Matter, shown: Option<&Look>) -> Observation {
+        Observation {
+            zone: self.zone.id.clone(),
+            stage,
+            first_seen: matter.first_seen,
+            confirmed_at: matter.confirmed_at,
+            last_seen: matter.last_seen,
+            at: *at,
+            dwell_s: matter.dwell_s,
+            coverage: if stage == Stage::Cleared { 0.0 } else { shown.map_or(0.0, |l| l.coverage) },
+            objects: shown.map_or_else(Vec::new, |l| l.objects.clone()),
+            trajectory: None,
+        }
+    }
+
+    /// A thrown object is over when it is known: confirmed and cleared in one breath.
+    fn fell(&self, at: &Captured, fall: &crate::rule::thrown_object::Fall) -> [Observation; 2] {
+        let confirmed = Observation {
+            zone: self.zone.id.clone(),
+            stage: Stage::Confirmed,
+            first_seen: fall.first_seen,
+            confirmed_at: Some(*at),
+            last_seen: fall.last_seen,
+            at: *at,
+            dwell_s: fall.last_seen.seconds_since(&fall.first_seen),
+            coverage: 0.0,
+            objects: Vec::new(),
+            trajectory: Some(Trajectory::clone(&fall.trajectory)),
+        };
+        let cleared = Observation { stage: Stage::Cleared, ..confirmed.clone() };
+        [confirmed, cleared]
+    }
+
+    fn end(&mut self, at: &Captured) -> Option<Observation> {
+        let ended = self.dwell.end();
+        let shown = self.look.take();
+        self.said = None;
+        // What a judge remembers of yesterday's hours is no help today.
+        *self = Self { watched: false, ..Self::new(&self.zone) };
+        ended.map(|(stage, matter)| self.statement(at, stage, &matter, shown.as_ref()))
+    }
+
+    /// How often this zone wants to be looked at now, in seconds: often enough for its clock to mean something.
+    fn every_s(&self) -> f64 {
+        let rule = &self.zone.rule;
+        let thirds =
+            |s: f64, least: f64, most: f64| if s > 0.0 { (s / 3.0).clamp(least, most) } else { least };
+        let idle_s = thirds(rule.suspect_s.max(rule.dwell_s / 4.0), 1.0, 10.0);
+        match self.dwell.matter().map(|m| m.stage) {
+            None => idle_s,
+            // Something has appeared: is it staying?
+            Some(None | Some(Stage::Suspected | Stage::Cleared)) => idle_s.min(2.0),
+            Some(Some(Stage::Confirmed)) => thirds(rule.clear_s, 1.0, 10.0),
+        }
+    }
+
+    fn state(&self) -> ZoneState {
+        let matter = self.dwell.matter();
+        ZoneState {
+            zone: self.zone.id.clone(),
+            watched: self.watched,
+            stage: matter.and_then(|m| m.stage),
+            dwell_s: matter.map_or(0.0, |m| m.dwell_s),
+            coverage: self.look.as_ref().map_or(0.0, |l| l.coverage),
+            objects: self.look.as_ref().map_or_else(Vec::new, |l| l.objects.clone()),
+        }
+    }
+}

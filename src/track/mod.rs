@@ -1,0 +1,193 @@
+//! Ids over time: which object of this picture is which of the last one, at 25 pictures a second or one in ten seconds.
+//!
+//! Motion is only as good as the gap is short, so a box is sought where it was *and* where it was going; overlap decides
+//! first, distance measured in the object's own size second (SORT, Bewley 2016; low scores keep a track alive but never
+//! start one, ByteTrack, Zhang 2022). Ids are a convenience: no dwell clock hangs on them.
+
+mod matching;
+
+use crate::detection::{Class, Detection};
+use crate::frame::Captured;
+use crate::geometry::{BBox, Point};
+
+/// Detections below this score neither start nor continue a track.
+const SCORE_SEEN_MIN: f32 = 0.1;
+/// Detections below this score continue a track but do not start one.
+const SCORE_NEW_MIN: f32 = 0.25;
+/// A track that was not seen for this long is given up, in seconds, unless pictures come even more rarely.
+const UNSEEN_S_MAX: f64 = 6.0;
+/// ... then it lives for this many intervals between pictures.
+const UNSEEN_INTERVALS: f64 = 2.5;
+/// No interval is believed to be longer than this, in seconds; beyond it the camera was away.
+const INTERVAL_S_MAX: f64 = 30.0;
+/// Most tracks kept; a crowd of 300 is more than any rule counts, and matching costs tracks times detections.
+const TRACKS_MAX: usize = 300;
+/// A box that moved by less than this share of its size has not moved: detectors' boxes tremble.
+const STAND_SHIFT_MAX: f32 = 0.25;
+/// Most classes that one track collects votes for.
+const VOTES_MAX: usize = 8;
+
+/// One object over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Track {
+    /// Unique in its tracker.
+    pub id: u64,
+    /// Box in the picture where it was last seen.
+    pub bbox: BBox,
+    /// Score of its last detection.
+    pub score: f32,
+    /// Highest score of all its detections.
+    pub score_best: f32,
+    /// When it was first seen.
+    pub first_seen: Captured,
+    /// When it was last seen.
+    pub last_seen: Captured,
+    /// Summed scores per class: a detector that wavers between car and truck still means one vehicle.
+    votes: Vec<(Class, f32)>,
+    /// Speed of its middle, in pictures per second.
+    velocity: Point,
+    /// Where it stands, and since when.
+    anchor: BBox,
+    anchored: Captured,
+}
+
+impl Track {
+    fn new(id: u64, at: &Captured, detection: &Detection) -> Self {
+        Self {
+            id,
+            bbox: detection.bbox,
+            score: detection.score,
+            score_best: detection.score,
+            first_seen: *at,
+            last_seen: *at,
+            votes: vec![(detection.class.clone(), detection.score)],
+            velocity: Point { x: 0.0, y: 0.0 },
+            anchor: detection.bbox,
+            anchored: *at,
+        }
+    }
+
+    /// The class with the most votes.
+    pub fn class(&self) -> &Class {
+        let first = &self.votes[0];
+        &self.votes.iter().fold(first, |best, v| if v.1 > best.1 { v } else { best }).0
+    }
+
+    /// Seconds for which it has stood in one place, up to its last sighting.
+    pub fn stands_s(&self) -> f64 {
+        self.last_seen.seconds_since(&self.anchored)
+    }
+
+    /// Since when it has stood where it stands.
+    pub fn stands_since(&self) -> &Captured {
+        &self.anchored
+    }
+
+    /// As a detection: the box last seen, the class voted for, the last score.
+    pub fn detection(&self) -> Detection {
+        Detection { class: self.class().clone(), score: self.score, bbox: self.bbox }
+    }
+
+    /// Where its box should be `seconds` after the last sighting; beyond a second and a half motion is guesswork.
+    fn predicted(&self, seconds: f64) -> BBox {
+        const TRUSTED_S: f64 = 1.5;
+        if seconds > TRUSTED_S {
+            return self.bbox;
+        }
+        let (dx, dy) = (self.velocity.x * seconds as f32, self.velocity.y * seconds as f32);
+        let b = self.bbox;
+        BBox { x0: b.x0 + dx, y0: b.y0 + dy, x1: b.x1 + dx, y1: b.y1 + dy }
+    }
+
+    fn see(&mut self, at: &Captured, detection: &Detection) {
+        let seconds = at.seconds_since(&self.last_seen) as f32;
+        if seconds > 0.0 {
+            let (from, to) = (self.bbox.centre(), detection.bbox.centre());
+            // Half new, half old: follows a car that brakes within a few pictures and does not chase a trembling box.
+            self.velocity.x = 0.5 * self.velocity.x + 0.5 * (to.x - from.x) / seconds;
+            self.velocity.y = 0.5 * self.velocity.y + 0.5 * (to.y - from.y) / seconds;
+        }
+        self.bbox = detection.bbox;
+        self.score = detection.score;
+        self.score_best = self.score_best.max(detection.score);
+        self.last_seen = *at;
+        let votes = &mut self.votes;
+        if let Some((_, score)) = votes.iter_mut().find(|(class, _)| *class == detection.class) {
+            *score += detection.score;
+        } else if votes.len() < VOTES_MAX {
+            votes.push((detection.class.clone(), detection.score));
+        }
+        if !same_place(&self.anchor, &self.bbox, STAND_SHIFT_MAX) {
+            self.anchor = self.bbox;
+            self.anchored = *at;
+        }
+    }
+}
+
+/// Whether a box stands where another stood: its middle or its foot moved by at most `shift_max` of its width and height.
+pub fn same_place(was: &BBox, is: &BBox, shift_max: f32) -> bool {
+    let (w, h) = (was.width().max(is.width()), was.height().max(is.height()));
+    let near = |a: Point, b: Point| (a.x - b.x).abs() <= shift_max * w && (a.y - b.y).abs() <= shift_max * h;
+    // The foot holds when somebody walks in front of the upper part, the middle when the box loses both ends.
+    near(was.centre(), is.centre()) || near(was.foot(), is.foot())
+}
+
+/// Follows the objects of one camera.
+#[derive(Debug, Clone, Default)]
+pub struct Tracker {
+    tracks: Vec<Track>,
+    next_id: u64,
+    last: Option<Captured>,
+    interval_s: f64,
+}
+
+impl Tracker {
+    /// A tracker that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the objects of one picture; afterwards [`Tracker::tracks`] says which is which.
+    pub fn observe(&mut self, at: &Captured, detections: &[Detection]) {
+        if let Some(last) = &self.last {
+            let interval_s = at.seconds_since(last).min(INTERVAL_S_MAX);
+            self.interval_s =
+                if self.interval_s == 0.0 { interval_s } else { 0.7 * self.interval_s + 0.3 * interval_s };
+        }
+        self.last = Some(*at);
+        let unseen_s_max = UNSEEN_S_MAX.max(UNSEEN_INTERVALS * self.interval_s);
+        self.tracks.retain(|t| at.seconds_since(&t.last_seen) <= unseen_s_max);
+
+        let usable =
+            |d: &&Detection| d.score >= SCORE_SEEN_MIN && d.bbox.area() > 0.0 && d.bbox.area().is_finite();
+        let mut seen: Vec<&Detection> = detections.iter().filter(usable).collect();
+        seen.sort_by(|a, b| b.score.total_cmp(&a.score));
+        seen.truncate(TRACKS_MAX);
+
+        let matched = matching::assign(&self.tracks, at, &seen);
+        for (detection, track) in seen.iter().zip(matched) {
+            match track {
+                Some(index) => self.tracks[index].see(at, detection),
+                None if detection.score >= SCORE_NEW_MIN && self.tracks.len() < TRACKS_MAX => {
+                    self.tracks.push(Track::new(self.next_id, at, detection));
+                    self.next_id += 1;
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// All tracks, also those that were not seen in the last picture.
+    pub fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+
+    /// The tracks that were seen in the last picture that a detector looked at.
+    pub fn current(&self) -> impl Iterator<Item = &Track> {
+        let last = self.last.map(|last| last.media);
+        self.tracks.iter().filter(move |t| Some(t.last_seen.media) == last)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,370 @@
+//! Scenarios as data: pictures (time, boxes) in, stages (time) out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gridwatch::config::{Hours, Level, Rule, Scenario, Text, Zone};
+use gridwatch::detection::{Detection, Findings, ZoneForeground};
+use gridwatch::frame::{Captured, Clock};
+use gridwatch::geometry::{BBox, Point, Polygon};
+use gridwatch::observation::{Observation, Stage};
+use gridwatch::scene::Scene;
+use jiff::civil::DateTime;
+use proptest::prelude::*;
+
+fn at(seconds: f64) -> Captured {
+    let wall = jiff::Timestamp::from_millisecond(1_795_000_000_000 + (seconds * 1000.0) as i64).unwrap();
+    Captured { wall, media: Duration::from_secs_f64(seconds), clock: Clock::Rtcp }
+}
+
+fn noon() -> DateTime {
+    DateTime::constant(2026, 11, 22, 12, 0, 0, 0)
+}
+
+/// A zone over the lower right quarter of the picture, with a rule written as TOML.
+fn zone(rule: &str) -> Zone {
+    let rule: Rule = toml::from_str(rule).expect("a rule");
+    let text = |s: &str| Text { zh: s.into(), en: s.into() };
+    let scenario = Scenario {
+        id: "test".into(),
+        title: text("test"),
+        description: text("test"),
+        level: Level::Blue,
+        city_code: None,
+        experimental: false,
+        rule: rule.clone(),
+    };
+    let corners = [[0.5, 0.5], [1.0, 0.5], [1.0, 1.0], [0.5, 1.0]];
+    Zone {
+        id: "zone".into(),
+        name: "zone".into(),
+        revision: "1".into(),
+        polygon: Polygon::new(corners.map(Point::from).to_vec()).expect("a square"),
+        scenario: Arc::new(scenario),
+        rule,
+        hours: Hours::default(),
+        facade: None,
+    }
+}
+
+/// What is in a stretch of pictures.
+#[derive(Clone)]
+enum Shows {
+    /// Objects: class, score, left, top, right, bottom; moving by the last two per second.
+    Objects(Vec<(&'static str, f32, [f32; 4], [f32; 2])>),
+    /// Static foreground: covered share, its box; `None`: not settled. With no objects seen.
+    Foreground(Option<(f32, [f32; 4])>),
+    /// Pictures were not analysed.
+    Nobody,
+}
+
+fn objects(list: &[(&'static str, [f32; 4])]) -> Shows {
+    Shows::Objects(list.iter().map(|&(class, b)| (class, 0.8, b, [0.0, 0.0])).collect())
+}
+
+fn nothing() -> Shows {
+    Shows::Objects(Vec::new())
+}
+
+/// One stretch: until this second, one picture every so many seconds, showing this.
+type Stretch = (f64, f64, Shows);
+
+fn pictures(stretches: &[Stretch]) -> Vec<Findings> {
+    let mut made = Vec::new();
+    let mut time: f64 = 0.0;
+    for (until, every, shows) in stretches {
+        let start = time;
+        while time < *until - 1e-6 {
+            let mut findings = Findings {
+                captured: at(time),
+                size_px: (1280, 720),
+                objects: None,
+                foreground: Vec::new(),
+                movers: None,
+            };
+            match shows {
+                Shows::Objects(list) => {
+                    let moved = |&(class, score, b, v): &(&str, f32, [f32; 4], [f32; 2])| {
+                        let (dx, dy) = ((time - start) as f32 * v[0], (time - start) as f32 * v[1]);
+                        let bbox = BBox { x0: b[0] + dx, y0: b[1] + dy, x1: b[2] + dx, y1: b[3] + dy };
+                        Detection { class: class.into(), score, bbox }
+                    };
+                    findings.objects = Some(list.iter().map(moved).collect());
+                }
+                Shows::Foreground(seen) => {
+                    findings.objects = Some(Vec::new());
+                    let (covered, boxes) = seen.map_or((0.0, vec![]), |(c, b)| (c, vec![BBox::from(b)]));
+                    let settled = seen.is_some();
+                    findings.foreground.push(ZoneForeground { zone: "zone".into(), covered, boxes, settled });
+                }
+                Shows::Nobody => {}
+            }
+            made.push(findings);
+            time += every;
+        }
+        time = *until;
+    }
+    made
+}
+
+/// Runs the stretches through one zone and compares the changes of stage, each with its time in seconds (± 1.5 pictures).
+fn check(name: &str, rule: &str, stretches: &[Stretch], expected: &[(Stage, f64)]) -> Vec<Observation> {
+    let mut scene = Scene::new(&[zone(rule)]);
+    let mut said = Vec::new();
+    for findings in pictures(stretches) {
+        let new = scene.observe(&findings, noon());
+        for o in &new {
+            assert!(
+                o.dwell_s <= o.at.media.as_secs_f64() + 1e-6,
+                "{name}: dwell {} of {:?}",
+                o.dwell_s,
+                o.at.media
+            );
+        }
+        said.extend(new);
+    }
+    let mut changes: Vec<(Stage, f64)> = said.iter().map(|o| (o.stage, o.at.media.as_secs_f64())).collect();
+    changes.dedup_by_key(|c| c.0);
+    let tolerance = stretches.iter().map(|s| s.1).fold(0.0, f64::max) * 1.5 + 0.01;
+    let agree = changes.len() == expected.len()
+        && changes.iter().zip(expected).all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() <= tolerance);
+    assert!(agree, "{name}: expected {expected:?}, got {changes:?}");
+    said
+}
+
+const LANE: &str = "kind = 'obstruction'\nclasses = ['car', 'truck']\nany_object = true\ncoverage_min = 0.1\n\
+                    suspect_s = 20\ndwell_s = 120\nclear_s = 15";
+const STALL: &str = "kind = 'presence'\nclasses = ['cart']\nsuspect_s = 30\ndwell_s = 90\nclear_s = 20";
+const CAR: [f32; 4] = [0.6, 0.6, 0.9, 0.9];
+const CART: [f32; 4] = [0.7, 0.7, 0.8, 0.85];
+use Stage::{Cleared, Confirmed, Suspected};
+
+#[test]
+fn a_lane_is_blocked_and_freed() {
+    let car = || objects(&[("car", CAR)]);
+    let story = [(Suspected, 23.0), (Confirmed, 123.0), (Cleared, 215.0)];
+    check("two pictures a second", LANE, &[(200.0, 0.5, car()), (240.0, 0.5, nothing())], &story);
+    let slow = [(Suspected, 30.0), (Confirmed, 130.0), (Cleared, 220.0)];
+    check("a picture in ten seconds", LANE, &[(200.0, 10.0, car()), (260.0, 10.0, nothing())], &slow);
+    check("25 pictures a second", LANE, &[(30.0, 0.04, car())], &[(Suspected, 23.0)]);
+    let shuffled = || objects(&[("car", [0.55, 0.6, 0.85, 0.9])]);
+    let shuffles: Vec<Stretch> =
+        (1..=10).map(|i| (f64::from(i) * 20.0, 1.0, if i % 2 == 0 { car() } else { shuffled() })).collect();
+    check("it shuffles", LANE, &shuffles, &[(Suspected, 24.0), (Confirmed, 124.0)]);
+    let truck = || objects(&[("truck", CAR)]);
+    let wavers: Vec<Stretch> =
+        (1..=40).map(|i| (f64::from(i) * 5.0, 1.0, if i % 2 == 0 { car() } else { truck() })).collect();
+    check("car, truck, car", LANE, &wavers, &[(Suspected, 23.0), (Confirmed, 123.0)]);
+    check(
+        "hidden for ten seconds, twice",
+        LANE,
+        &[
+            (50.0, 1.0, car()),
+            (60.0, 1.0, nothing()),
+            (100.0, 1.0, car()),
+            (110.0, 1.0, nothing()),
+            (200.0, 1.0, car()),
+        ],
+        &[(Suspected, 23.0), (Confirmed, 123.0)],
+    );
+    check(
+        "nobody looked for five minutes: neither dwell nor clearance",
+        LANE,
+        &[(50.0, 1.0, car()), (350.0, 1.0, Shows::Nobody), (450.0, 1.0, car())],
+        &[(Suspected, 23.0), (Confirmed, 423.0)],
+    );
+}
+
+#[test]
+fn a_lane_is_not_blocked() {
+    let passing = |class| Shows::Objects(vec![(class, 0.8, [0.4, 0.6, 0.6, 0.8], [0.08, 0.0])]);
+    check("a car passes", LANE, &[(5.0, 0.2, passing("car")), (200.0, 1.0, nothing())], &[]);
+    let people = objects(&[("person", CAR), ("person", CART)]);
+    check("people stand and talk", LANE, &[(300.0, 1.0, people)], &[]);
+    let queue: Vec<Stretch> = (1..=60).map(|i| (f64::from(i) * 5.0, 0.2, passing("car"))).collect();
+    check("a queue rolls through", LANE, &queue, &[]);
+    let brief = objects(&[("car", CAR)]);
+    check(
+        "loading for a minute",
+        LANE,
+        &[(60.0, 1.0, brief), (200.0, 1.0, nothing())],
+        &[(Suspected, 23.0), (Cleared, 76.0)],
+    );
+    check("a corner only", LANE, &[(200.0, 1.0, objects(&[("car", [0.3, 0.3, 0.55, 0.55])]))], &[]);
+}
+
+#[test]
+fn what_no_detector_knows_blocks_too() {
+    let heap = || Shows::Foreground(Some((0.3, [0.6, 0.7, 0.8, 0.9])));
+    let clear = || Shows::Foreground(Some((0.0, [0.6, 0.7, 0.8, 0.9])));
+    let story = [(Suspected, 20.0), (Confirmed, 120.0), (Cleared, 215.5)];
+    let said = check("cartons", LANE, &[(200.0, 1.0, heap()), (240.0, 1.0, clear())], &story);
+    assert_eq!(said[1].objects[0].class.as_str(), "unknown");
+    assert!((said[1].coverage - 0.3).abs() < 1e-6);
+    check(
+        "the infrared lamp switches on: nobody knows, nothing is cleared",
+        LANE,
+        &[(150.0, 1.0, heap()), (200.0, 1.0, Shows::Foreground(None)), (240.0, 1.0, heap())],
+        &[(Suspected, 20.0), (Confirmed, 120.0)],
+    );
+    let only_classes = LANE.replace("any_object = true", "any_object = false");
+    check("foreground does not count here", &only_classes, &[(300.0, 1.0, heap())], &[]);
+}
+
+#[test]
+fn a_stall_stays() {
+    let cart = || objects(&[("cart", CART)]);
+    let story = [(Suspected, 30.0), (Confirmed, 90.0), (Cleared, 141.0)];
+    check("plain", STALL, &[(120.0, 1.0, cart()), (160.0, 1.0, nothing())], &story);
+    let moved = || objects(&[("cart", [0.55, 0.55, 0.65, 0.7])]);
+    let hops: Vec<Stretch> =
+        (1..=6).map(|i| (f64::from(i) * 20.0, 1.0, if i % 2 == 0 { cart() } else { moved() })).collect();
+    check("anywhere in the zone", STALL, &hops, &[(Suspected, 30.0), (Confirmed, 90.0)]);
+    let same_place = format!("{STALL}\nshift_max = 0.5");
+    let hops_once: Vec<Stretch> = vec![
+        (25.0, 1.0, cart()),
+        (50.0, 1.0, moved()),
+        (75.0, 1.0, objects(&[("cart", [0.85, 0.8, 0.95, 0.95])])),
+    ];
+    check("the same place is asked for", &same_place, &hops_once, &[]);
+    let attended = format!("{STALL}\nbeside = ['person']");
+    check("nobody beside it", &attended, &[(120.0, 1.0, cart())], &[]);
+    let seller = objects(&[("cart", CART), ("person", [0.81, 0.6, 0.86, 0.85])]);
+    check("a seller beside it", &attended, &[(120.0, 1.0, seller)], &[(Suspected, 30.0), (Confirmed, 90.0)]);
+    let far = objects(&[("cart", CART), ("person", [0.1, 0.6, 0.15, 0.85])]);
+    check("a passer-by far away", &attended, &[(120.0, 1.0, far)], &[]);
+    let exempt = format!("{STALL}\nexempt = ['fire_engine']");
+    let engine = objects(&[("cart", CART), ("fire_engine", CAR)]);
+    check("under something exempt", &exempt, &[(120.0, 1.0, engine)], &[]);
+    let flicker: Vec<Stretch> =
+        (1..=100).map(|i| (f64::from(i) * 5.0, 1.0, if i % 5 == 0 { cart() } else { nothing() })).collect();
+    check("seen a fifth of the time", STALL, &flicker, &[]);
+    let weak = Shows::Objects(vec![("cart", 0.4, CART, [0.0, 0.0])]);
+    check("a weak score", STALL, &[(200.0, 1.0, weak)], &[]);
+}
+
+#[test]
+fn statements_are_few_while_nothing_changes() {
+    let said = check(
+        "ten minutes",
+        LANE,
+        &[(600.0, 0.2, objects(&[("car", CAR)]))],
+        &[(Suspected, 23.0), (Confirmed, 123.0)],
+    );
+    assert!(said.len() <= 2 + 8, "{} statements", said.len());
+    let grows = [
+        (200.0, 1.0, Shows::Foreground(Some((0.3, CAR)))),
+        (230.0, 1.0, Shows::Foreground(Some((0.6, CAR)))),
+    ];
+    let said = check("it grows", LANE, &grows, &[(Suspected, 20.0), (Confirmed, 120.0)]);
+    assert!(said.iter().any(|o| o.coverage > 0.5 && o.at.media.as_secs() == 200), "{said:?}");
+}
+
+#[test]
+fn hours_end_what_they_began() {
+    let mut zone = zone(STALL);
+    zone.hours = Hours { spans: vec![(0x7f, 8 * 60, 18 * 60)] };
+    let mut scene = Scene::new(&[zone]);
+    let mut stages = Vec::new();
+    let (day, evening) = (noon(), DateTime::constant(2026, 11, 22, 18, 0, 0, 0));
+    for findings in pictures(&[(200.0, 1.0, objects(&[("cart", CART)]))]) {
+        let local = if findings.captured.media.as_secs() < 100 { day } else { evening };
+        stages.extend(scene.observe(&findings, local).into_iter().map(|o| (o.stage, o.at.media.as_secs())));
+    }
+    assert_eq!(stages, [(Suspected, 30), (Confirmed, 90), (Cleared, 100)]);
+    assert_eq!(scene.needs(evening), gridwatch::scene::Needs::default());
+    assert!(scene.needs(day).objects_every_s.is_some());
+}
+
+#[test]
+fn a_restart_neither_resets_nor_fakes() {
+    let run = |scene: &mut Scene, from: f64, to: f64, shift: f64| -> Vec<(Stage, i64)> {
+        let mut stages = Vec::new();
+        for mut findings in pictures(&[(to - from, 1.0, objects(&[("cart", CART)]))]) {
+            // A new process counts media time from 0 again; the wall clock goes on.
+            findings.captured.wall = at(findings.captured.media.as_secs_f64() + from + shift).wall;
+            let said = scene.observe(&findings, noon());
+            stages.extend(said.into_iter().map(|o| (o.stage, o.dwell_s.round() as i64)));
+        }
+        stages
+    };
+    let mut before = Scene::new(&[zone(STALL)]);
+    assert_eq!(run(&mut before, 0.0, 60.0, 0.0), [(Suspected, 30)]);
+    let saved = serde_json::to_string(&before.checkpoint()).unwrap();
+    let restored = |down_s: f64| {
+        let mut scene = Scene::new(&[zone(STALL)]);
+        let given_up = scene.restore(serde_json::from_str(&saved).unwrap(), at(60.0 + down_s).wall);
+        (scene, given_up)
+    };
+    let (mut scene, given_up) = restored(300.0);
+    assert!(given_up.is_empty());
+    // 59 s of dwell before; the five minutes in between are not counted.
+    assert_eq!(scene.states()[0].dwell_s.round() as i64, 59);
+    assert_eq!(run(&mut scene, 60.0, 100.0, 300.0), [(Confirmed, 90)]);
+    let (scene, given_up) = restored(3600.0);
+    assert_eq!(given_up.len(), 1);
+    assert_eq!(scene.states()[0].dwell_s, 0.0);
+}
+
+#[test]
+fn needs_follow_the_matter() {
+    let mut scene = Scene::new(&[zone(LANE)]);
+    let idle = scene.needs(noon());
+    assert!(idle.foreground && !idle.full_rate && !idle.suspected);
+    for findings in pictures(&[(30.0, 1.0, objects(&[("car", CAR)]))]) {
+        scene.observe(&findings, noon());
+    }
+    let suspected = scene.needs(noon());
+    assert!(
+        suspected.suspected && suspected.objects_every_s < idle.objects_every_s,
+        "{suspected:?} {idle:?}"
+    );
+}
+
+fn any_findings() -> impl Strategy<Value = (f64, Findings)> {
+    let detection =
+        (prop::sample::select(vec!["car", "person", "cart", "x"]), any::<f32>(), any::<[f32; 4]>());
+    let sane = (
+        prop::sample::select(vec!["car", "cart"]),
+        0.0f32..1.0,
+        [0.0f32..1.0, 0.0f32..1.0, 0.0f32..1.0, 0.0f32..1.0],
+    );
+    let object = prop_oneof![detection, sane].prop_map(|(class, score, b)| Detection {
+        class: class.into(),
+        score,
+        bbox: b.into(),
+    });
+    let foreground = (any::<f32>(), prop::collection::vec(any::<[f32; 4]>(), 0..4), any::<bool>());
+    (
+        0.0f64..90.0,
+        prop::option::of(prop::collection::vec(object, 0..8)),
+        prop::option::of(foreground),
+        any::<(u32, u32)>(),
+    )
+        .prop_map(|(step, objects, foreground, size_px)| {
+            let foreground = foreground.into_iter().map(|(covered, boxes, settled)| ZoneForeground {
+                zone: "zone".into(),
+                covered,
+                boxes: boxes.into_iter().map(BBox::from).collect(),
+                settled,
+            });
+            let foreground = foreground.collect();
+            (step, Findings { captured: at(0.0), size_px, objects, foreground, movers: None })
+        })
+}
+
+proptest! {
+    #[test]
+    fn any_findings_are_borne(sequence in prop::collection::vec(any_findings(), 0..60)) {
+        let mut scene = Scene::new(&[zone(LANE), zone(STALL), zone(&format!("{STALL}\nshift_max = 0.5\nbeside = ['person']"))]);
+        let mut time = 0.0;
+        for (step, mut findings) in sequence {
+            time += step;
+            findings.captured = at(time);
+            for o in scene.observe(&findings, noon()) {
+                prop_assert!(o.dwell_s <= time + 1e-6);
+                prop_assert!((0.0..=1.0).contains(&o.coverage));
+            }
+        }
+    }
+}
