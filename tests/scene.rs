@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gridwatch::config::{Hours, Level, Rule, Scenario, Text, Zone};
+use gridwatch::config::{Hours, Scenario, Zone};
 use gridwatch::detection::{Detection, Findings, ZoneForeground};
 use gridwatch::frame::{Captured, Clock};
 use gridwatch::geometry::{BBox, Point, Polygon};
@@ -23,17 +23,10 @@ fn noon() -> DateTime {
 
 /// A zone over the lower right quarter of the picture, with a rule written as TOML.
 fn zone(rule: &str) -> Zone {
-    let rule: Rule = toml::from_str(rule).expect("a rule");
-    let text = |s: &str| Text { zh: s.into(), en: s.into() };
-    let scenario = Scenario {
-        id: "test".into(),
-        title: text("test"),
-        description: text("test"),
-        level: Level::Blue,
-        city_code: None,
-        experimental: false,
-        rule: rule.clone(),
-    };
+    let texts =
+        "id = 'test'\nlevel = 'blue'\ntitle = { zh = '', en = '' }\ndescription = { zh = '', en = '' }";
+    let scenario: Scenario = toml::from_str(&format!("{texts}\n[rule]\n{rule}")).expect("a scenario");
+    let rule = scenario.rule.clone();
     let corners = [[0.5, 0.5], [1.0, 0.5], [1.0, 1.0], [0.5, 1.0]];
     Zone {
         id: "zone".into(),

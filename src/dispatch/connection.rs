@@ -84,7 +84,8 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
         payload: json(&shared.node_status(NodeState::Offline)),
         retained: true,
     };
-    let dial = Dial { mqtt: &shared.mqtt, client_id: &shared.client_id, will: Some(will), keep_session: true };
+    let dial =
+        Dial { mqtt: &shared.mqtt, client_id: &shared.client_id, will: Some(will), keep_session: true };
     let mut connection = Connection::open(dial).await?;
     tracing::info!(broker, "connected to the broker");
     shared.counts.connected.store(true, Ordering::Relaxed);
@@ -168,7 +169,10 @@ async fn deliver(shared: &Shared, connection: &mut Connection, suspect: &mut Sus
     let Some(first) = rows.first() else { return Ok(false) };
     let (first, first_is_picture) = (first.id, first.message.kind == MessageKind::Evidence);
     if suspect.row == first && suspect.lost >= LOST_ON_PICTURE_MAX && first_is_picture {
-        tracing::warn!(topic = rows[0].message.topic, "given up: every broker connection is lost on this picture");
+        tracing::warn!(
+            topic = rows[0].message.topic,
+            "given up: every broker connection is lost on this picture"
+        );
         shared.counts.undeliverable.fetch_add(1, Ordering::Relaxed);
         shared.store.outbox_remove(vec![first])?;
         *suspect = Suspect::default();

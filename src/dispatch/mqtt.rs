@@ -8,8 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet,
-    Publish, QoS,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Outgoing,
+    Packet, Publish, QoS,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -241,7 +241,9 @@ fn not_connected(error: ConnectionError) -> MqttError {
             ConnectReturnCode::ServiceUnavailable => "service unavailable",
             ConnectReturnCode::Success => "nothing",
         }),
-        ConnectionError::NetworkTimeout => MqttError::Connect(format!("no answer for {} s", PATIENCE.as_secs())),
+        ConnectionError::NetworkTimeout => {
+            MqttError::Connect(format!("no answer for {} s", PATIENCE.as_secs()))
+        }
         // Never the packet itself: a CONNECT echoed by garbage would carry the password into the log.
         ConnectionError::NotConnAck(_) => MqttError::Connect("it answers, but not as an MQTT broker".into()),
         error => MqttError::Connect(error.to_string()),

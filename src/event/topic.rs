@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn ids_cannot_leave_their_level() {
-        for (id, want) in [("a/b", "a%2Fb"), ("+", "%2B"), ("#", "%23"), ("%2F", "%252F"), ("", "%"), ("路口", "路口")]
+        for (id, want) in
+            [("a/b", "a%2Fb"), ("+", "%2B"), ("#", "%23"), ("%2F", "%252F"), ("", "%"), ("路口", "路口")]
         {
             assert_eq!(segment(id), want);
         }

@@ -55,8 +55,7 @@ pub(super) fn describe(template: &Text, facts: Facts<'_>) -> Text {
 /// `5 分 20 秒` or `5 min 20 s`; from an hour on without seconds, from a day on without minutes.
 pub(super) fn duration(seconds: f64, chinese: bool) -> String {
     let total = seconds.max(0.0).round() as u64;
-    let (days, hours, minutes, seconds) =
-        (total / 86_400, total / 3_600 % 24, total / 60 % 60, total % 60);
+    let (days, hours, minutes, seconds) = (total / 86_400, total / 3_600 % 24, total / 60 % 60, total % 60);
     let units = if chinese { ["天", "小时", "分", "秒"] } else { ["d", "h", "min", "s"] };
     let parts: Vec<(u64, &str)> = match (days, hours, minutes) {
         (1.., _, _) => vec![(days, units[0]), (hours, units[1])],
@@ -166,14 +165,8 @@ mod tests {
     #[test]
     fn names_are_filled_once_and_unknown_braces_stay() {
         let template = Text { zh: "{camera}{x}{zone}{".into(), en: "{camera} {{zone}} {classes".into() };
-        let facts = Facts {
-            camera: "{zone}",
-            zone: "B",
-            dwell_s: 0.0,
-            coverage: 0.0,
-            classes: &[],
-            floor: None,
-        };
+        let facts =
+            Facts { camera: "{zone}", zone: "B", dwell_s: 0.0, coverage: 0.0, classes: &[], floor: None };
         let text = describe(&template, facts);
         assert_eq!(text.zh, "{zone}{x}B{");
         assert_eq!(text.en, "{zone} {B} {classes");

@@ -175,11 +175,8 @@ impl Machine {
         reason: impl Fn(&Incident) -> Option<ClosedReason>,
         now: Timestamp,
     ) -> Vec<Incident> {
-        let closing: Vec<_> = self
-            .open
-            .iter()
-            .filter_map(|(key, open)| Some((key.clone(), reason(&open.incident)?)))
-            .collect();
+        let closing: Vec<_> =
+            self.open.iter().filter_map(|(key, open)| Some((key.clone(), reason(&open.incident)?))).collect();
         closing.into_iter().filter_map(|(key, reason)| self.close(&key, reason, now)).collect()
     }
 
@@ -222,11 +219,7 @@ impl Open {
                 name: camera.name.clone(),
                 place: camera.place.clone(),
             },
-            zone: ZoneRef {
-                id: zone.id.clone(),
-                name: zone.name.clone(),
-                revision: zone.revision.clone(),
-            },
+            zone: ZoneRef { id: zone.id.clone(), name: zone.name.clone(), revision: zone.revision.clone() },
             first_seen: observation.first_seen.wall,
             confirmed_at: None,
             last_seen: observation.last_seen.wall,
@@ -260,10 +253,7 @@ impl Open {
         let since = seconds_between(self.said_at, at).abs();
         let changed = (self.incident.coverage - self.said_coverage).abs() >= COVERAGE_STEP
             || classes(&self.incident.objects) != self.said_classes;
-        let news = confirmed
-            || attached
-            || (changed && since >= UPDATE_MIN_S)
-            || since >= UPDATE_EVERY_S;
+        let news = confirmed || attached || (changed && since >= UPDATE_MIN_S) || since >= UPDATE_EVERY_S;
         news.then(|| self.say_update(at))
     }
 

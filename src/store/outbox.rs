@@ -84,7 +84,10 @@ pub struct GaveWay {
 
 pub(super) fn size(db: &Connection) -> rusqlite::Result<OutboxSize> {
     db.query_row("SELECT rows, bytes FROM outbox_size", [], |row| {
-        Ok(OutboxSize { rows: row.get::<_, i64>(0)?.max(0) as u64, bytes: row.get::<_, i64>(1)?.max(0) as u64 })
+        Ok(OutboxSize {
+            rows: row.get::<_, i64>(0)?.max(0) as u64,
+            bytes: row.get::<_, i64>(1)?.max(0) as u64,
+        })
     })
 }
 

@@ -109,7 +109,11 @@ fn read(db: &Connection, sql: &str, argument: i64) -> Result<(i64, Vec<Incident>
     Ok((newest, incidents))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(table: &'static str, row: &str, json: &str) -> Result<T, StoreError> {
+fn parse<T: serde::de::DeserializeOwned>(
+    table: &'static str,
+    row: &str,
+    json: &str,
+) -> Result<T, StoreError> {
     serde_json::from_str(json).map_err(|e| StoreError::Row {
         table,
         row: row.to_owned(),
