@@ -63,9 +63,8 @@ impl Captured {
     }
 }
 
-/// A video coding standard that cameras send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// A video coding standard that cameras send, or that a file uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// ITU-T H.264, AVC.
     H264,
@@ -73,8 +72,38 @@ pub enum Codec {
     H265,
     /// Motion JPEG; every picture is a key picture.
     Mjpeg,
-    /// MPEG-4 part 2 (old cameras and files only).
+    /// MPEG-4 part 2 (old cameras and files only); its headers are in band before each key picture, too.
     Mpeg4,
+    /// Anything else that a file may hold, with what its decoder must know beforehand.
+    Other(&'static FileCodec),
+}
+
+impl Codec {
+    /// Its short name: `h264`, `h265`, `mjpeg`, `mpeg4`, or FFmpeg's name of another codec.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H264 => "h264",
+            Self::H265 => "h265",
+            Self::Mjpeg => "mjpeg",
+            Self::Mpeg4 => "mpeg4",
+            Self::Other(file) => &file.name,
+        }
+    }
+}
+
+/// A codec that only files use. What the container says about it goes with it, because it is not in band.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct FileCodec {
+    /// FFmpeg's name of the codec, such as `msmpeg4v2`.
+    pub name: String,
+    /// FFmpeg's `AVCodecID`.
+    pub id: u32,
+    /// Width in pixels as the container says.
+    pub width: u32,
+    /// Height in pixels as the container says.
+    pub height: u32,
+    /// The decoder's set-up data (FFmpeg: extradata), often empty.
+    pub header: Vec<u8>,
 }
 
 /// One compressed picture as it came over the wire.
