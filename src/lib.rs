@@ -2,7 +2,9 @@
 //!
 //! (The map follows; see the end of this file's history for how it grew.)
 
+pub mod camera;
 pub mod config;
+pub mod decode;
 pub mod detection;
 pub mod dispatch;
 pub mod event;

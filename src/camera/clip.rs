@@ -1,0 +1,376 @@
+//! A video file as if it were a camera: [`Clip`] reads its first video stream, still compressed.
+
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use ffmpeg_next as ff;
+use ffmpeg_next::packet::Mut as _;
+use jiff::{SignedDuration, Timestamp};
+
+use super::annexb::{Nal, ParameterSets, nal_kind, nal_units};
+use crate::frame::{AccessUnit, Captured, Clock, Codec, FileCodec};
+
+/// Containers that are read. Playlists are not among them: they would open other files and addresses.
+const FORMATS: &str = "mov,avi,mpegts,mpeg,mpegvideo,h264,hevc,m4v,mjpeg,matroska,flv,asf,ivf,ogg,dv,wtv,mxf,rm,h263,obu,av1";
+
+/// Damaged reads in a row after which a file counts as ended: each one may skip a little, a hostile file could do it for ever.
+const ERRORS_IN_A_ROW_MAX: usize = 100;
+
+/// Different codecs of [`Codec::Other`] that one process may meet: their headers are kept for ever.
+const FILE_CODECS_MAX: usize = 256;
+
+/// A forward jump of decoding time above this is a broken timestamp, not a pause in the recording.
+const JUMP_S_MAX: f64 = 3600.0;
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ClipError {
+    /// The file is missing, not a video, or in a container that is not read.
+    #[error("cannot open `{}` as a video: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// FFmpeg's reason.
+        source: ff::Error,
+    },
+    /// Sound only, for example.
+    #[error("`{}` has no video stream", path.display())]
+    NoVideo {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The stream cannot be brought into the form that the rest expects.
+    #[error("`{}`: the {codec} stream cannot be unpacked: {source}", path.display())]
+    Filter {
+        /// The file.
+        path: PathBuf,
+        /// Its codec.
+        codec: &'static str,
+        /// FFmpeg's reason.
+        source: ff::Error,
+    },
+    /// The file broke off or is damaged beyond repair.
+    #[error("`{}`: reading failed after {units} pictures: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Pictures read until then.
+        units: u64,
+        /// FFmpeg's reason.
+        source: ff::Error,
+    },
+}
+
+/// The first video stream of a file, as access units in decoding order; ends with the file, or after its first error.
+pub struct Clip {
+    path: PathBuf,
+    input: ff::format::context::Input,
+    stream: usize,
+    codec: Codec,
+    filter: Option<Filter>,
+    parameters: ParameterSets,
+    clock: FileClock,
+    units: u64,
+    after_loss: bool,
+    ended: bool,
+}
+
+impl Clip {
+    /// Opens a file; the wall time of its first picture is now, see [`Clip::starting_at`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ClipError> {
+        let path = path.as_ref().to_path_buf();
+        ff::log::set_level(ff::log::Level::Quiet);
+        let open = |source| ClipError::Open { path: path.clone(), source };
+        let text = path.to_str().filter(|text| !text.contains('\0')).ok_or(open(ff::Error::InvalidData))?;
+        let options =
+            ff::Dictionary::from_iter([("protocol_whitelist", "file"), ("format_whitelist", FORMATS)]);
+        // With the protocol spelled out no file name can mean another protocol.
+        let input = ff::format::input_with_dictionary(&format!("file:{text}"), options).map_err(open)?;
+        let stream = input
+            .streams()
+            .find(|stream| stream.parameters().medium() == ff::media::Type::Video)
+            .ok_or(ClipError::NoVideo { path: path.clone() })?;
+        let (index, parameters) = (stream.index(), stream.parameters());
+        let codec = codec_of(&parameters).ok_or(open(ff::Error::DecoderNotFound))?;
+        let clock = FileClock::new(&stream);
+        let filter = Filter::new(codec, &parameters, stream.time_base())
+            .map_err(|source| ClipError::Filter { path: path.clone(), codec: codec.name(), source })?;
+        Ok(Self {
+            path,
+            input,
+            stream: index,
+            codec,
+            filter,
+            parameters: ParameterSets::new(codec),
+            clock,
+            units: 0,
+            after_loss: false,
+            ended: false,
+        })
+    }
+
+    /// Sets the wall time of the first picture.
+    #[must_use]
+    pub fn starting_at(mut self, wall: Timestamp) -> Self {
+        self.clock.wall = wall;
+        self
+    }
+
+    /// How the file is compressed.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Pictures per second as the container says, or 25 if it says nothing sane.
+    pub fn frame_rate(&self) -> f64 {
+        1.0 / self.clock.frame_s
+    }
+
+    /// The next packet of the stream, unpacked; `None` at the end.
+    fn packet(&mut self) -> Result<Option<ff::Packet>, ff::Error> {
+        let mut errors = 0;
+        loop {
+            if let Some(filter) = &mut self.filter {
+                match filter.receive() {
+                    Ok(packet) => return Ok(Some(packet)),
+                    Err(ff::Error::Eof) => return Ok(None),
+                    Err(_) => {}
+                }
+            }
+            let mut packet = ff::Packet::empty();
+            match packet.read(&mut self.input) {
+                Ok(()) if packet.stream() != self.stream => continue,
+                Ok(()) => {}
+                Err(ff::Error::Eof) => match &mut self.filter {
+                    Some(filter) => {
+                        filter.send(None)?;
+                        continue;
+                    }
+                    None => return Ok(None),
+                },
+                Err(error) => {
+                    errors += 1;
+                    if errors > ERRORS_IN_A_ROW_MAX {
+                        return Err(error);
+                    }
+                    continue;
+                }
+            }
+            // The container itself says that bytes are missing in it, for example a gap in a transport stream.
+            if packet.is_corrupt() || packet.size() == 0 {
+                self.after_loss |= packet.is_corrupt();
+                continue;
+            }
+            match &mut self.filter {
+                // A packet that cannot be unpacked is a lost one.
+                Some(filter) => self.after_loss |= filter.send(Some(packet)).is_err(),
+                None => return Ok(Some(packet)),
+            }
+        }
+    }
+
+    /// The access unit in a packet.
+    fn unit(&mut self, packet: &ff::Packet) -> Option<AccessUnit> {
+        let bytes = packet.data().filter(|bytes| !bytes.is_empty())?;
+        let (captured, pts_90k) = self.clock.time(packet);
+        let mut key = packet.is_key();
+        let mut completed = None;
+        if matches!(self.codec, Codec::H264 | Codec::H265) {
+            let random_access = nal_units(bytes).any(|unit| nal_kind(self.codec, unit) == Nal::RandomAccess);
+            // H.264 may also start at a recovery point, which the demuxer has found; H.265 only at IRAP pictures.
+            key = random_access || (key && self.codec == Codec::H264);
+            self.parameters.learn(bytes);
+            completed = key.then(|| self.parameters.complete(bytes)).flatten();
+        } else if self.codec == Codec::Mjpeg {
+            key = true;
+        }
+        self.units += 1;
+        Some(AccessUnit {
+            captured,
+            codec: self.codec,
+            key,
+            after_loss: std::mem::take(&mut self.after_loss),
+            data: completed.map_or_else(|| bytes.into(), Into::into),
+            pts_90k,
+        })
+    }
+}
+
+impl Iterator for Clip {
+    type Item = Result<AccessUnit, ClipError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            match self.packet() {
+                Ok(Some(packet)) => {
+                    if let Some(unit) = self.unit(&packet) {
+                        return Some(Ok(unit));
+                    }
+                }
+                Ok(None) => self.ended = true,
+                Err(source) => {
+                    self.ended = true;
+                    return Some(Err(ClipError::Read { path: self.path.clone(), units: self.units, source }));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The codec of a stream; `None` if too many strange ones were met.
+fn codec_of(parameters: &ff::codec::Parameters) -> Option<Codec> {
+    static KNOWN: Mutex<Vec<&'static FileCodec>> = Mutex::new(Vec::new());
+    Some(match parameters.id() {
+        ff::codec::Id::None => return None,
+        ff::codec::Id::H264 => Codec::H264,
+        ff::codec::Id::HEVC => Codec::H265,
+        ff::codec::Id::MJPEG => Codec::Mjpeg,
+        ff::codec::Id::MPEG4 => Codec::Mpeg4,
+        id => {
+            // SAFETY: `parameters` lives as long as this borrow; FFmpeg keeps `extradata` and its size in step.
+            let (width, height, header) = unsafe {
+                let raw = &*parameters.as_ptr();
+                let header = match raw.extradata.is_null() {
+                    true => &[][..],
+                    false => std::slice::from_raw_parts(raw.extradata, raw.extradata_size.max(0) as usize),
+                };
+                (raw.width.max(0) as u32, raw.height.max(0) as u32, header.to_vec())
+            };
+            let raw_id: ff::ffi::AVCodecID = id.into();
+            let found = FileCodec { name: id.name().into(), id: raw_id as u32, width, height, header };
+            let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match known.iter().find(|codec| ***codec == found) {
+                Some(codec) => Codec::Other(codec),
+                None if known.len() >= FILE_CODECS_MAX => return None,
+                None => {
+                    // Leaked on purpose: once per kind of file, and bounded, so that `Codec` stays `Copy`.
+                    let codec: &'static FileCodec = Box::leak(Box::new(found));
+                    known.push(codec);
+                    Codec::Other(codec)
+                }
+            }
+        }
+    })
+}
+
+/// FFmpeg's bitstream filters between the container's form of a codec and ours.
+struct Filter(*mut ff::ffi::AVBSFContext);
+
+// SAFETY: the context is owned by this value alone and FFmpeg ties it to no thread.
+unsafe impl Send for Filter {}
+
+impl Filter {
+    /// The filters that a codec needs; `None` for codecs that are fine as they are.
+    fn new(
+        codec: Codec,
+        parameters: &ff::codec::Parameters,
+        time_base: ff::Rational,
+    ) -> Result<Option<Self>, ff::Error> {
+        let names = match codec {
+            Codec::H264 => c"h264_mp4toannexb",
+            Codec::H265 => c"hevc_mp4toannexb",
+            // Old AVI files pack a B picture into the packet before it; MP4 keeps the headers out of band.
+            Codec::Mpeg4 => c"mpeg4_unpack_bframes,dump_extra",
+            Codec::Mjpeg | Codec::Other(_) => return Ok(None),
+        };
+        let mut filter = Self(ptr::null_mut());
+        let check = |code: i32| if code < 0 { Err(ff::Error::from(code)) } else { Ok(()) };
+        // SAFETY: on success the first call stores a context that `filter` owns from then on; the others write into it.
+        unsafe {
+            check(ff::ffi::av_bsf_list_parse_str(names.as_ptr(), &raw mut filter.0))?;
+            check(ff::ffi::avcodec_parameters_copy((*filter.0).par_in, parameters.as_ptr()))?;
+            (*filter.0).time_base_in = time_base.into();
+            check(ff::ffi::av_bsf_init(filter.0))?;
+        }
+        Ok(Some(filter))
+    }
+
+    /// Puts a packet in, or `None` at the end of the file.
+    fn send(&mut self, packet: Option<ff::Packet>) -> Result<(), ff::Error> {
+        // SAFETY: the filter takes over the packet's contents and leaves it blank, or leaves it untouched on error.
+        let code = unsafe {
+            match packet {
+                Some(mut packet) => ff::ffi::av_bsf_send_packet(self.0, packet.as_mut_ptr()),
+                None => ff::ffi::av_bsf_send_packet(self.0, ptr::null_mut()),
+            }
+        };
+        if code < 0 { Err(ff::Error::from(code)) } else { Ok(()) }
+    }
+
+    /// Takes a packet out; `Err(Eof)` at the end, another error if it wants more first.
+    fn receive(&mut self) -> Result<ff::Packet, ff::Error> {
+        let mut packet = ff::Packet::empty();
+        // SAFETY: `packet` is blank, as the call demands, and owns what it receives.
+        match unsafe { ff::ffi::av_bsf_receive_packet(self.0, packet.as_mut_ptr()) } {
+            0 => Ok(packet),
+            code => Err(ff::Error::from(code)),
+        }
+    }
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        // SAFETY: `self.0` is null or the context that this value owns.
+        unsafe { ff::ffi::av_bsf_free(&raw mut self.0) }
+    }
+}
+
+/// Capture times from a file's timestamps, with missing and broken ones replaced.
+struct FileClock {
+    wall: Timestamp,
+    /// Seconds per unit of the file's timestamps.
+    tick_s: f64,
+    /// Seconds per picture.
+    frame_s: f64,
+    /// The presentation timestamp that counts as zero, once known.
+    origin: Option<i64>,
+    /// Seconds added since the file's own timestamps jumped.
+    shift_s: f64,
+    /// Decoding time of the unit before, in seconds since the origin, `shift_s` included.
+    last_s: Option<f64>,
+}
+
+impl FileClock {
+    fn new(stream: &ff::Stream) -> Self {
+        let tick_s = f64::from(stream.time_base());
+        let rates = [stream.avg_frame_rate(), stream.rate()];
+        let rate = rates.map(f64::from).into_iter().find(|rate| (0.01..=240.0).contains(rate));
+        Self {
+            wall: Timestamp::now(),
+            tick_s: if tick_s.is_finite() && tick_s > 0.0 { tick_s } else { 1.0 / 90_000.0 },
+            frame_s: 1.0 / rate.unwrap_or(25.0),
+            origin: Some(stream.start_time()).filter(|&start| start != ff::ffi::AV_NOPTS_VALUE),
+            shift_s: 0.0,
+            last_s: None,
+        }
+    }
+
+    /// Capture time and 90 kHz presentation time of the next packet in decoding order.
+    fn time(&mut self, packet: &ff::Packet) -> (Captured, i64) {
+        let expected_s = self.last_s.map_or(0.0, |last| last + self.frame_s);
+        let stamp = packet.pts().or(packet.dts());
+        let mut at_s = expected_s;
+        let mut decoded_s = expected_s;
+        if let Some(stamp) = stamp {
+            let origin = *self.origin.get_or_insert(stamp);
+            let seconds = |ticks: i64| ticks.saturating_sub(origin) as f64 * self.tick_s;
+            let raw_s = seconds(packet.dts().unwrap_or(stamp));
+            // A file put together from pieces starts its clock anew: go on where the last piece ended.
+            let jump_s = raw_s + self.shift_s - expected_s;
+            if self.last_s.is_some() && (jump_s < -2.0 * self.frame_s - 0.5 || jump_s > JUMP_S_MAX) {
+                self.shift_s -= jump_s;
+            }
+            decoded_s = raw_s + self.shift_s;
+            at_s = seconds(stamp) + self.shift_s;
+        }
+        self.last_s = Some(decoded_s);
+        let at_s = at_s.max(0.0);
+        let media = Duration::try_from_secs_f64(at_s).unwrap_or_default();
+        let wall = SignedDuration::try_from(media).ok().and_then(|media| self.wall.checked_add(media).ok());
+        let captured = Captured { wall: wall.unwrap_or(self.wall), media, clock: Clock::File };
+        (captured, (at_s * 90_000.0) as i64)
+    }
+}
