@@ -69,7 +69,8 @@ impl Incidents {
         Ok(incidents)
     }
 
-    /// Takes in one observation with the evidence made for it; gives what is to be said, already written.
+    /// Takes in one observation with the evidence made for it; gives what is to be said, already written. `now` is the
+    /// time of saying it: the clock when live, capture time in a replay.
     ///
     /// `camera` and `zone` are those of the config in force. Evidence is dropped when nothing is open and nothing opens.
     pub fn observe(
@@ -79,8 +80,8 @@ impl Incidents {
         observation: &Observation,
         model: Option<&ModelStamp>,
         evidence: Vec<EvidenceRef>,
+        now: Timestamp,
     ) -> Result<Vec<Incident>, IncidentError> {
-        let now = Timestamp::now();
         let local = self.config.node.timezone.to_datetime(observation.at.wall);
         let config = Arc::clone(&self.config);
         let said = self.machine.observe(Seen {
@@ -98,8 +99,12 @@ impl Incidents {
 
     /// Notes that a picture of this camera was analysed. An incident from before a restart that is not seen again for
     /// its rule's dwell and clear times is closed (`cleared`): without this call it would stay open for ever.
-    pub fn looked(&mut self, camera: &Camera, at: &Captured) -> Result<Vec<Incident>, IncidentError> {
-        let now = Timestamp::now();
+    pub fn looked(
+        &mut self,
+        camera: &Camera,
+        at: &Captured,
+        now: Timestamp,
+    ) -> Result<Vec<Incident>, IncidentError> {
         let said = self.machine.looked(camera, at, now);
         self.say(said, now)
     }
@@ -110,15 +115,14 @@ impl Incidents {
         &mut self,
         incident: Uuid,
         evidence: EvidenceRef,
+        now: Timestamp,
     ) -> Result<Option<Incident>, IncidentError> {
-        let now = Timestamp::now();
         let said = self.machine.attach(incident, evidence, now).into_iter().collect();
         Ok(self.say(said, now)?.pop())
     }
 
     /// Closes what a camera left open that has not been seen for too long: nobody knows how it went on.
-    pub fn camera_lost(&mut self, camera: &CameraId) -> Result<Vec<Incident>, IncidentError> {
-        let now = Timestamp::now();
+    pub fn camera_lost(&mut self, camera: &CameraId, now: Timestamp) -> Result<Vec<Incident>, IncidentError> {
         let lost = |incident: &Incident| (incident.camera.id == *camera).then_some(ClosedReason::CameraLost);
         let said = self.machine.close_where(lost, now);
         self.say(said, now)
@@ -226,7 +230,7 @@ impl Incidents {
 }
 
 /// Wraps an incident for the wire.
-fn envelope(config: &Config, incident: Incident, time: Timestamp) -> IncidentEvent {
+pub fn envelope(config: &Config, incident: Incident, time: Timestamp) -> IncidentEvent {
     let phase = match incident.phase {
         Phase::Opened => "opened",
         Phase::Updated => "updated",
