@@ -3,6 +3,7 @@
 //! (The map follows; see the end of this file's history for how it grew.)
 
 pub mod camera;
+pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod detection;

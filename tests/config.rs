@@ -74,6 +74,65 @@ fn repository(path: &str) -> PathBuf {
 fn a_small_config_runs() {
     let site = Site::new(&[("gridwatch.toml", format!("{NODE}{CAMERA}{ZONE}").as_bytes())]);
     assert_eq!(site.report(), "=> 1 run, 0 disabled");
-    let config = site.load().unwrap().config;
-    println!("{config:#?}");
+}
+
+/// The committed example, in a directory where the files it names are there.
+fn example() -> Site {
+    let read = |name: &str| std::fs::read(repository("config").join(name)).unwrap();
+    Site::new(&[
+        ("gridwatch.toml", &read("gridwatch.toml")),
+        ("cameras.example.csv", &read("cameras.example.csv")),
+        ("school-road.password", b"s3cret\n"),
+    ])
+}
+
+#[test]
+fn the_example_runs_without_a_problem() {
+    assert_eq!(example().report(), "=> 4 run, 0 disabled");
+}
+
+#[test]
+fn the_example_shows_every_key() {
+    let text = std::fs::read_to_string(repository("config/gridwatch.toml")).unwrap();
+    let mut missing = Vec::new();
+    let mut check = |schema: &serde_json::Value| {
+        for (key, _) in schema["properties"].as_object().into_iter().flatten() {
+            // `key =` on a line of its own or in an inline table, or `[…key`.
+            let shown = text.lines().any(|line| {
+                let line = line.trim_start_matches(['#', ' ']);
+                line.starts_with(&format!("{key} = "))
+                    || line.contains(&format!("{{ {key} = "))
+                    || line.contains(&format!(", {key} = "))
+                    || line
+                        .trim_matches(['[', ']'])
+                        .split([']', ' '])
+                        .next()
+                        .is_some_and(|header| header.split('.').any(|part| part == key))
+            });
+            if !shown {
+                missing.push(key.clone());
+            }
+        }
+    };
+    fn walk(schema: &serde_json::Value, check: &mut impl FnMut(&serde_json::Value)) {
+        check(schema);
+        match schema {
+            serde_json::Value::Object(map) => map.values().for_each(|inner| walk(inner, check)),
+            serde_json::Value::Array(list) => list.iter().for_each(|inner| walk(inner, check)),
+            _ => {}
+        }
+    }
+    walk(&config::schema(), &mut check);
+    assert_eq!(missing, Vec::<String>::new(), "keys of the schema that config/gridwatch.toml does not show");
+}
+
+#[test]
+fn the_committed_schema_is_current() {
+    let path = repository("config/gridwatch.schema.json");
+    let current = format!("{:#}\n", config::schema());
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == current,
+        "config/gridwatch.schema.json is out of date: run `gridwatch schema --write`"
+    );
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use encoding_rs::{Encoding as Charset, GB18030, GBK, UTF_8};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::csv::{self, Row};
 use super::item::Item;
@@ -41,11 +41,12 @@ pub(super) struct CameraListTable {
     pub group: Option<String>,
     /// The file's names of columns, where they are not recognised by themselves.
     #[serde(default)]
+    #[schemars(schema_with = "columns_schema")]
     pub columns: BTreeMap<Column, String>,
 }
 
 /// What a column may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Column {
     /// The camera's id; without it the GB/T 28181 code is the id.
@@ -170,6 +171,23 @@ const COLUMNS: [(Column, &str, &[&str]); 15] = [
     (Column::Password, "/password", &["password", "密码", "口令"]),
 ];
 
+fn columns_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let described = COLUMNS.map(|(_, pointer, known)| {
+        let also = known.join("`, `");
+        (
+            key_of(pointer).to_owned(),
+            json!({"type": "string", "description": format!("Its header, if it is none of `{also}`.")}),
+        )
+    });
+    let properties: serde_json::Map<String, Value> = described.into_iter().collect();
+    schemars::json_schema!({"type": "object", "properties": properties})
+}
+
+/// The last part of a pointer, which is the key in `columns` too.
+fn key_of(pointer: &'static str) -> &'static str {
+    pointer.rsplit('/').next().unwrap_or_default()
+}
+
 impl CameraListTable {
     /// Reads the list: one item per row, the file itself, and what is wrong with the list as a whole (noted in `item`).
     pub fn read(
@@ -227,14 +245,14 @@ impl CameraListTable {
                 ([], Some(name)) => {
                     let hint = nearest(&plain_header(name), headers.iter().map(String::as_str))
                         .map(|near| format!("did you mean `{near}`?"));
-                    let key = pointer.rsplit('/').next().unwrap_or_default();
+                    let key = key_of(pointer);
                     item.error(&format!("/columns/{key}"), format!("the list has no column `{name}`"), hint);
                 }
                 ([], None) => {}
                 ([first, second, ..], _) => {
                     let (a, b) = (&header.fields[*first].text, &header.fields[*second]);
                     let message = format!("columns `{a}` and `{}` could both be meant", b.text);
-                    let key = pointer.rsplit('/').next().unwrap_or_default();
+                    let key = key_of(pointer);
                     let hint = format!("say which one: `columns = {{ {key} = \"{a}\" }}`");
                     item.problems.push(list_problem(source, &b.at, &message, Some(hint)));
                 }
