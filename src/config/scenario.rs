@@ -84,6 +84,7 @@ pub struct Rule {
     pub clear_s: f64,
     /// Longest time between two looks that still counts, in seconds: a longer gap (camera away, patrolled elsewhere) neither adds to the dwell nor clears.
     #[serde(default = "default_gap_s")]
+    #[schemars(range(min = 1, max = 86_400))]
     pub gap_s: f64,
     /// Least share of the zone that must be covered, 0..1 (`obstruction`).
     #[serde(default)]
@@ -257,7 +258,8 @@ fn check_placeholders(item: &mut Item, pointer: &str, text: &str) {
 }
 
 /// Keys of a rule that only some kinds read.
-const ONLY_FOR: [(&str, &[RuleKind]); 10] = [
+const ONLY_FOR: [(&str, &[RuleKind]); 11] = [
+    ("gap_s", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("classes", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("beside", &[RuleKind::Presence]),
     ("exempt", &[RuleKind::Presence, RuleKind::Obstruction]),
