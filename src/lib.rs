@@ -6,6 +6,7 @@ pub mod camera;
 pub mod cli;
 pub mod config;
 pub mod decode;
+pub mod detect;
 pub mod detection;
 pub mod dispatch;
 pub mod event;

@@ -1,0 +1,23 @@
+//! The detect stage: pictures in, objects with boxes out, with ONNX models of nine families.
+//!
+//! [`Detector::load`] takes a file and, if there is one, its [`Card`]; without a card the model is recognised from its
+//! outputs. A picture then goes through letterbox, session, the family's decoding and non-maximum suppression, all on
+//! the one thread that owns the session.
+
+mod card;
+mod classes;
+mod detector;
+pub mod family;
+pub mod letterbox;
+pub mod nms;
+mod recognise;
+mod runtime;
+mod session;
+
+pub use card::{Card, CardError, Colour, InputSpec, Resize};
+pub use classes::COCO;
+pub use detector::{DetectError, Detector, hash};
+pub use family::Family;
+pub use recognise::RecogniseError;
+pub use runtime::RuntimeError;
+pub use session::{Runtime, SessionError, runtime};
