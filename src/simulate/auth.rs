@@ -49,7 +49,7 @@ pub(super) fn admits(
                 && field("realm") == REALM
                 && field("nonce") == nonce
                 && field("uri") == uri
-                && field("response") == digest_response(credentials, REALM, method, &field)
+                && field("response") == digest_response(credentials, REALM, method, field)
         }
     }
 }

@@ -19,7 +19,7 @@ use super::auth;
 use super::counters::count;
 use super::fault::Condition;
 use super::sdp;
-use super::server::{Camera, Shared};
+use super::server::{Camera, Site};
 use super::session::Session;
 use super::track::Kind;
 use super::transport::Route;
@@ -33,7 +33,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// One RTSP connection.
 pub(super) struct Connection {
-    shared: Arc<Shared>,
+    site: Arc<Site>,
     local: IpAddr,
     peer: IpAddr,
     began: Instant,
@@ -63,15 +63,15 @@ type Flow = ControlFlow<()>;
 
 impl Connection {
     /// A connection that was just taken.
-    pub fn new(shared: Arc<Shared>, stream: &TcpStream) -> std::io::Result<Self> {
+    pub fn new(site: Arc<Site>, stream: &TcpStream) -> std::io::Result<Self> {
         // Small packets must not wait for acknowledgements.
         stream.set_nodelay(true)?;
         let now = Instant::now();
         Ok(Self {
             local: stream.local_addr()?.ip(),
             peer: stream.peer_addr()?.ip(),
-            nonce: shared.nonce(),
-            shared,
+            nonce: site.nonce(),
+            site,
             began: now,
             heard: now,
             inbox: Vec::new(),
@@ -91,9 +91,10 @@ impl Connection {
         tokio::pin!(timer);
         loop {
             let condition = self.condition();
-            if self.advance(Instant::now(), &condition).is_break() {
+            if self.answer_all().is_break() || self.advance(Instant::now(), &condition).is_break() {
                 return;
             }
+            let condition = self.condition();
             timer.as_mut().reset(self.wake(&condition));
             self.inbox.reserve(4096);
             let changed = async {
@@ -108,9 +109,6 @@ impl Connection {
                 read = reader.read_buf(&mut self.inbox), if !condition.hangs => match read {
                     Ok(1..) => {
                         self.heard = Instant::now();
-                        if self.answer_all().is_break() {
-                            return;
-                        }
                     }
                     _ => return,
                 },
@@ -161,7 +159,7 @@ impl Connection {
         if condition.hangs {
             return Flow::Continue(());
         }
-        if self.sent > 0 {
+        if self.sent > self.out.len() / 2 {
             self.out.drain(..self.sent);
             self.sent = 0;
         }
@@ -177,7 +175,7 @@ impl Connection {
         if now.saturating_duration_since(self.heard) > HOUSEKEEPING && session.heard() {
             self.heard = now;
         }
-        if now.saturating_duration_since(self.heard) > self.shared.session_timeout + TIMEOUT_GRACE {
+        if now.saturating_duration_since(self.heard) > self.site.session_timeout + TIMEOUT_GRACE {
             return Flow::Break(());
         }
         if session.advance(now, condition, &mut self.out) { Flow::Continue(()) } else { Flow::Break(()) }
@@ -185,7 +183,7 @@ impl Connection {
 
     /// Answers every whole request in the inbox.
     fn answer_all(&mut self) -> Flow {
-        loop {
+        while !self.inbox.is_empty() {
             let (message, used) = match Message::<Vec<u8>>::parse(&self.inbox) {
                 Ok(parsed) => parsed,
                 Err(ParseError::Incomplete(_)) if self.inbox.len() < REQUEST_BYTES_MAX => {
@@ -193,9 +191,16 @@ impl Connection {
                 }
                 Err(_) => return Flow::Break(()),
             };
-            self.inbox.drain(..used);
             // Interleaved data from the viewer is a receiver report: it says that the viewer lives, no more.
-            let Message::Request(request) = message else { continue };
+            let Message::Request(request) = message else {
+                self.inbox.drain(..used);
+                continue;
+            };
+            self.watch(&request);
+            if self.condition().hangs {
+                return Flow::Continue(());
+            }
+            self.inbox.drain(..used);
             let Some(response) = self.answer(&request) else { return Flow::Break(()) };
             let mut bytes = Vec::new();
             // Writing to memory fails only for bodies that do not match their length, which `build` prevents.
@@ -207,6 +212,19 @@ impl Connection {
             } else {
                 self.out.extend(bytes);
             }
+        }
+        Flow::Continue(())
+    }
+
+    /// Follows the condition of the camera that a request is about.
+    fn watch(&mut self, request: &Request<Vec<u8>>) {
+        let found = request.request_uri().and_then(|url| self.site.find(url.path()));
+        if let Some((camera, _)) = found
+            && self.watched.as_ref().is_none_or(|watched| !Arc::ptr_eq(&watched.camera, &camera))
+        {
+            let condition = camera.faults.watch();
+            let disconnects = condition.borrow().disconnects;
+            self.watched = Some(Watched { camera, condition, disconnects });
         }
     }
 
@@ -223,14 +241,7 @@ impl Connection {
         if request.header(&CSEQ).is_none() {
             return status(StatusCode::BadRequest);
         }
-        let found = request.request_uri().and_then(|url| self.shared.find(url.path()));
-        if let Some((camera, _)) = &found
-            && self.watched.as_ref().is_none_or(|watched| !Arc::ptr_eq(&watched.camera, camera))
-        {
-            let condition = camera.faults.watch();
-            let disconnects = condition.borrow().disconnects;
-            self.watched = Some(Watched { camera: camera.clone(), condition, disconnects });
-        }
+        let found = request.request_uri().and_then(|url| self.site.find(url.path()));
         let condition = self.condition();
         if condition.refuses {
             return None;
@@ -242,8 +253,8 @@ impl Connection {
         }
         let Some((camera, track)) = found else { return status(StatusCode::NotFound) };
         if !self.admitted(request, &condition) {
-            count(&self.shared.counters.unauthorized, 1);
-            let challenge = auth::challenge(self.shared.scheme, &self.nonce);
+            count(&self.site.counters.unauthorized, 1);
+            let challenge = auth::challenge(self.site.scheme, &self.nonce);
             return Some(
                 reply(StatusCode::Unauthorized).header(WWW_AUTHENTICATE, challenge).build(Vec::new()),
             );
@@ -252,7 +263,7 @@ impl Connection {
         if session_id.is_some() && session_id != self.session.as_ref().map(|session| &*session.id) {
             return status(StatusCode::SessionNotFound);
         }
-        let base_url = self.shared.url(&camera);
+        let base_url = self.site.url(&camera);
         match request.method() {
             Method::Describe => {
                 let source = camera.source(condition.source);
@@ -297,14 +308,14 @@ impl Connection {
     }
 
     fn admitted(&self, request: &Request<Vec<u8>>, condition: &Condition) -> bool {
-        let Some(credentials) = &self.shared.credentials else { return !condition.unauthorized };
+        let Some(credentials) = &self.site.credentials else { return !condition.unauthorized };
         if condition.unauthorized {
             return false;
         }
         let uri = request.request_uri().map_or("*", |url| url.as_str());
         request.header(&AUTHORIZATION).is_some_and(|header| {
             let method: &str = request.method().into();
-            auth::admits(self.shared.scheme, credentials, &self.nonce, method, uri, header.as_str())
+            auth::admits(self.site.scheme, credentials, &self.nonce, method, uri, header.as_str())
         })
     }
 
@@ -327,20 +338,20 @@ impl Connection {
             return status(StatusCode::MethodNotValidInThisState);
         }
         let channel = 2 * kind as u8;
-        let (route, transport) =
-            match Route::choose(self.shared.offer, &wanted, channel, self.local, self.peer) {
-                Ok(Some(chosen)) => chosen,
-                Ok(None) => return status(StatusCode::UnsupportedTransport),
-                Err(_) => return status(StatusCode::NotEnoughBandwidth),
-            };
+        let (route, transport) = match Route::choose(self.site.offer, &wanted, channel, self.local, self.peer)
+        {
+            Ok(Some(chosen)) => chosen,
+            Ok(None) => return status(StatusCode::UnsupportedTransport),
+            Err(_) => return status(StatusCode::NotEnoughBandwidth),
+        };
         let session = self.session.get_or_insert_with(|| {
             let seed = camera.next_seed();
-            Session::new(self.shared.clone(), camera, seed)
+            Session::new(self.site.clone(), camera, seed)
         });
         let ssrc = session.set_up(kind, route);
         reply(StatusCode::Ok)
             .header(TRANSPORT, format!("{transport};ssrc={ssrc:08X};mode=\"PLAY\""))
-            .header(SESSION, format!("{};timeout={}", session.id, self.shared.session_timeout.as_secs()))
+            .header(SESSION, format!("{};timeout={}", session.id, self.site.session_timeout.as_secs()))
             .build(Vec::new())
     }
 }

@@ -102,3 +102,115 @@ fn fragment(codec: Codec, nal: &[u8], payload_bytes_max: usize, mut send: impl F
         send(&[&head[..head_len], part], end != 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A receiver as RFC 6184 and RFC 7798 describe it, written apart from the sender.
+    fn receive(codec: Codec, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let (mut nals, mut open): (Vec<Vec<u8>>, Option<Vec<u8>>) = (Vec::new(), None);
+        for packet in packets {
+            let h265 = codec == Codec::H265;
+            let kind = if h265 { packet[0] >> 1 & 63 } else { packet[0] & 31 };
+            let head = if h265 { 2 } else { 1 };
+            let (aggregate, fragment) = if h265 { (48, 49) } else { (24, 28) };
+            if kind == aggregate {
+                assert!(open.is_none());
+                let mut rest = &packet[head..];
+                let before = nals.len();
+                while !rest.is_empty() {
+                    let size = usize::from(rest[0]) * 256 + usize::from(rest[1]);
+                    nals.push(rest[2..2 + size].to_vec());
+                    rest = &rest[2 + size..];
+                }
+                assert!(nals.len() >= before + 2, "an aggregation packet holds at least two");
+            } else if kind == fragment {
+                let fu = packet[head];
+                assert_ne!(fu & 0xc0, 0xc0, "start and end in one packet are forbidden");
+                if fu & 0x80 != 0 {
+                    assert!(open.is_none());
+                    let inner = fu & 0x3f;
+                    open = Some(if h265 {
+                        vec![packet[0] & 0x81 | inner << 1, packet[1]]
+                    } else {
+                        vec![packet[0] & 0xe0 | inner]
+                    });
+                }
+                let nal = open.as_mut().expect("fragments begin with a start");
+                nal.extend(&packet[head + 1..]);
+                if fu & 0x40 != 0 {
+                    nals.extend(open.take());
+                }
+            } else {
+                assert!(open.is_none());
+                nals.push(packet.clone());
+            }
+        }
+        assert!(open.is_none(), "fragments end with an end");
+        nals
+    }
+
+    fn nal(codec: Codec) -> impl Strategy<Value = Vec<u8>> {
+        // Mostly small ones, as parameter sets and SEI are; some far above any packet.
+        let size = prop_oneof![0..40_usize, 0..400_usize, 1000..5000_usize];
+        let kind = if codec == Codec::H265 { 0..41_u8 } else { 1..13_u8 };
+        (kind, size, any::<u8>(), any::<u8>()).prop_map(move |(kind, size, fill, extra)| {
+            let mut nal = if codec == Codec::H265 {
+                vec![kind << 1 | extra & 1, extra & 0xf8 | 1 + (extra & 3)]
+            } else {
+                vec![extra & 0x60 | kind]
+            };
+            nal.extend((0..size).map(|n| fill.wrapping_add(n as u8)));
+            nal
+        })
+    }
+
+    fn check(codec: Codec, nals: &[Vec<u8>], payload_bytes_max: usize) {
+        let (mut packets, mut markers) = (Vec::new(), Vec::new());
+        packetise(codec, nals.iter().map(Vec::as_slice), payload_bytes_max, |parts, last| {
+            packets.push(parts.concat());
+            markers.push(last);
+        });
+        assert!(packets.iter().all(|packet| packet.len() <= payload_bytes_max));
+        assert_eq!(markers.iter().position(|&last| last), markers.len().checked_sub(1), "{markers:?}");
+        assert_eq!(receive(codec, &packets), nals);
+    }
+
+    proptest! {
+        #[test]
+        fn h264_arrives_as_it_was_sent(nals in vec(nal(Codec::H264), 0..20), max in 64..3000_usize) {
+            check(Codec::H264, &nals, max);
+        }
+
+        #[test]
+        fn h265_arrives_as_it_was_sent(nals in vec(nal(Codec::H265), 0..20), max in 64..3000_usize) {
+            check(Codec::H265, &nals, max);
+        }
+
+        #[test]
+        fn damaged_units_do_no_harm(nals in vec(vec(any::<u8>(), 0..200), 0..10), max in 64..100_usize) {
+            for codec in [Codec::H264, Codec::H265] {
+                packetise(codec, nals.iter().map(Vec::as_slice), max, |parts, _| {
+                    assert!(parts.concat().len() <= max);
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_at_the_edge_of_a_packet_arrive() {
+        for codec in [Codec::H264, Codec::H265] {
+            for size in 60..140 {
+                for head in [[2, 1], [66, 1]] {
+                    let head = if codec == Codec::H264 { [head[0] / 64 * 6 + 1, 9] } else { head };
+                    let nal: Vec<u8> = head.into_iter().chain(0..size).collect();
+                    check(codec, &[nal.clone(), nal], 64);
+                }
+            }
+        }
+    }
+}

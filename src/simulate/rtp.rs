@@ -75,7 +75,7 @@ fn ntp(wall: Timestamp) -> u64 {
     let nanoseconds = wall.as_nanosecond();
     let seconds = nanoseconds.div_euclid(1_000_000_000) as i64 + UNIX_EPOCH_S;
     let fraction = (nanoseconds.rem_euclid(1_000_000_000) as u64) << 32;
-    (seconds as u64) << 32 | fraction / 1_000_000_000
+    ((seconds as u64) << 32) | (fraction / 1_000_000_000)
 }
 
 #[cfg(test)]

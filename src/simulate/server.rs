@@ -31,14 +31,14 @@ const PAYLOAD_BYTES_LEAST: usize = 64;
 
 /// A running server of simulated cameras; stops when dropped.
 pub struct Server {
-    shared: Arc<Shared>,
+    site: Arc<Site>,
     stop: watch::Sender<bool>,
     restart: mpsc::Sender<Duration>,
     task: JoinHandle<()>,
 }
 
-/// What all connections share.
-pub(super) struct Shared {
+/// What all connections of a server share.
+pub(super) struct Site {
     pub address: SocketAddr,
     pub cameras: BTreeMap<String, Arc<Camera>>,
     pub credentials: Option<Credentials>,
@@ -75,7 +75,7 @@ impl Camera {
     }
 }
 
-impl Shared {
+impl Site {
     /// The camera that a URL's path is about, and the rest of the path: its track.
     pub fn find<'a>(&self, path: &'a str) -> Option<(Arc<Camera>, &'a str)> {
         let path = path.trim_matches('/');
@@ -122,7 +122,7 @@ impl Server {
                 return Err(SimulateError::SameMount(path));
             }
         }
-        let shared = Arc::new(Shared {
+        let site = Arc::new(Site {
             address: listener.local_addr().map_err(listen_error)?,
             cameras,
             credentials: config.credentials,
@@ -140,29 +140,29 @@ impl Server {
         let stop = watch::Sender::new(false);
         // One order at a time is all that people give; more wait.
         let (restart, restarts) = mpsc::channel(8);
-        let task = tokio::spawn(accept_all(shared.clone(), listener, stop.subscribe(), restarts));
-        Ok(Self { shared, stop, restart, task })
+        let task = tokio::spawn(accept_all(site.clone(), listener, stop.subscribe(), restarts));
+        Ok(Self { site, stop, restart, task })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.shared.address
+        self.site.address
     }
 
     /// The URL of a mount, without user and password; `None` if there is no such mount.
     pub fn url(&self, mount: &str) -> Option<url::Url> {
-        let camera = self.shared.cameras.get(mount.trim_matches('/'))?;
-        url::Url::parse(&self.shared.url(camera)).ok()
+        let camera = self.site.cameras.get(mount.trim_matches('/'))?;
+        url::Url::parse(&self.site.url(camera)).ok()
     }
 
     /// The faults of a mount; `None` if there is no such mount.
     pub fn faults(&self, mount: &str) -> Option<Faults> {
-        self.shared.cameras.get(mount.trim_matches('/')).map(|camera| camera.faults.clone())
+        self.site.cameras.get(mount.trim_matches('/')).map(|camera| camera.faults.clone())
     }
 
     /// The mounts' paths, sorted.
     pub fn mounts(&self) -> impl Iterator<Item = &str> {
-        self.shared.cameras.keys().map(String::as_str)
+        self.site.cameras.keys().map(String::as_str)
     }
 
     /// Closes everything, listens to nobody for this long, and comes back at the same port.
@@ -173,7 +173,7 @@ impl Server {
 
     /// What has been done so far.
     pub fn counts(&self) -> Counts {
-        self.shared.counters.read()
+        self.site.counters.read()
     }
 
     /// Closes everything and waits until it is closed.
@@ -185,7 +185,7 @@ impl Server {
 }
 
 async fn accept_all(
-    shared: Arc<Shared>,
+    site: Arc<Site>,
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
     mut restarts: mpsc::Receiver<Duration>,
@@ -196,7 +196,7 @@ async fn accept_all(
     loop {
         if listener.is_none() && up_at <= Instant::now() {
             // The port may be taken for a moment by a connection that is still closing.
-            listener = listen(shared.address).ok();
+            listener = listen(site.address).ok();
             up_at = Instant::now() + Duration::from_millis(50);
         }
         let accept = async {
@@ -211,12 +211,12 @@ async fn accept_all(
             Some(down) = restarts.recv() => {
                 listener = None;
                 up_at = Instant::now() + down;
-                for camera in shared.cameras.values() {
+                for camera in site.cameras.values() {
                     camera.faults.begin(Fault::Disconnect);
                 }
             }
             accepted = accept => match accepted {
-                Ok((stream, _)) => take(&shared, stream, &stop, &mut connections),
+                Ok((stream, _)) => take(&site, stream, &stop, &mut connections),
                 // Out of file descriptors, mostly: wait for one.
                 Err(_) => sleep(Duration::from_millis(50)).await,
             },
@@ -227,25 +227,20 @@ async fn accept_all(
     while connections.join_next().await.is_some() {}
 }
 
-fn take(
-    shared: &Arc<Shared>,
-    stream: TcpStream,
-    stop: &watch::Receiver<bool>,
-    connections: &mut JoinSet<()>,
-) {
-    let counters = &shared.counters;
+fn take(site: &Arc<Site>, stream: TcpStream, stop: &watch::Receiver<bool>, connections: &mut JoinSet<()>) {
+    let counters = &site.counters;
     count(&counters.connections, 1);
     if counters.connections_open.load(Relaxed) >= CONNECTIONS_MAX {
         count(&counters.connections_refused, 1);
         return;
     }
     // A connection that closed before it was looked at.
-    let Ok(connection) = Connection::new(shared.clone(), &stream) else { return };
+    let Ok(connection) = Connection::new(site.clone(), &stream) else { return };
     count(&counters.connections_open, 1);
-    let (shared, stop) = (shared.clone(), stop.clone());
+    let (site, stop) = (site.clone(), stop.clone());
     connections.spawn(async move {
         connection.serve(stream, stop).await;
-        shared.counters.connections_open.fetch_sub(1, Relaxed);
+        site.counters.connections_open.fetch_sub(1, Relaxed);
     });
 }
 

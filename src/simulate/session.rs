@@ -11,7 +11,7 @@ use super::fault::Condition;
 use super::packetise::packetise;
 use super::playhead::Playhead;
 use super::rtp::{HEADER_BYTES, Header, SenderReport};
-use super::server::{Camera, Shared};
+use super::server::{Camera, Site};
 use super::source::is_parameter_set;
 use super::track::{AUDIO_PACKET_SAMPLES, Kind, METADATA, SILENCE};
 use super::transport::Route;
@@ -31,7 +31,7 @@ pub(super) struct Session {
     pub id: String,
     /// Whose pictures these are.
     pub camera: Arc<Camera>,
-    shared: Arc<Shared>,
+    site: Arc<Site>,
     tracks: [Option<Track>; 3],
     play: Option<Play>,
     rng: fastrand::Rng,
@@ -79,18 +79,17 @@ impl Play {
 
 impl Session {
     /// A session without tracks; everything random in it comes from `seed`.
-    pub fn new(shared: Arc<Shared>, camera: Arc<Camera>, seed: u64) -> Self {
+    pub fn new(site: Arc<Site>, camera: Arc<Camera>, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let id = format!("{:016x}", rng.u64(..));
-        Self { id, camera, shared, tracks: [None, None, None], play: None, rng, datagram: Vec::new() }
+        Self { id, camera, site, tracks: [None, None, None], play: None, rng, datagram: Vec::new() }
     }
 
     /// Sets a track up, or anew, and returns its SSRC.
     pub fn set_up(&mut self, kind: Kind, route: Route) -> u32 {
         let ssrc = self.rng.u32(1..);
         // Viewers in step see the same timestamps.
-        let timestamp_base =
-            if self.shared.shared_clock { self.camera.seed as u32 } else { self.rng.u32(..) };
+        let timestamp_base = if self.site.shared_clock { self.camera.seed as u32 } else { self.rng.u32(..) };
         let sequence = self.rng.u16(..);
         self.tracks[kind as usize] =
             Some(Track { route, ssrc, sequence, timestamp_base, packets: 0, octets: 0, held: None });
@@ -114,7 +113,7 @@ impl Session {
             play.paused = false;
         } else {
             self.play = Some(self.start(now, condition));
-            count(&self.shared.counters.sessions, 1);
+            count(&self.site.counters.sessions, 1);
         }
         let pts_90k = self.play.as_ref().map_or(0, |play| play.head.pts_90k());
         let tracks = Kind::ALL.iter().zip(&self.tracks).filter_map(|(kind, track)| {
@@ -130,8 +129,8 @@ impl Session {
         let source = self.camera.source(condition.source).clone();
         let mut head = Playhead::new(source, 0);
         let (mut started, mut started_wall) = (now, Timestamp::now());
-        if self.shared.shared_clock {
-            (started, started_wall) = (self.shared.started, self.shared.started_wall);
+        if self.site.shared_clock {
+            (started, started_wall) = (self.site.started, self.site.started_wall);
             head.skip((now.saturating_duration_since(started).as_micros() * 9 / 100) as i64, false);
         }
         if condition.mid_gop {
@@ -172,7 +171,8 @@ impl Session {
 
     /// Whether the viewer has sent a datagram since the last call.
     pub fn heard(&self) -> bool {
-        self.tracks.iter().flatten().fold(false, |heard, track| track.route.heard() || heard)
+        // Every track, so that no socket's buffer fills up.
+        self.tracks.iter().flatten().filter(|track| track.route.heard()).count() > 0
     }
 
     /// Sends all that is due: datagrams at once, interleaved packets into `out`. `false`: the camera cannot go on
@@ -196,21 +196,18 @@ impl Session {
         if chokes || play.resumes || now_90k - play.head.due_90k() > LATE_MAX_90K + jitter_90k(condition) {
             play.head.skip(now_90k + 1, true);
             play.resumes = false;
-            count(&self.shared.counters.pictures_skipped, 1);
+            count(&self.site.counters.pictures_skipped, 1);
         }
         let mut wire =
-            Wire { shared: &self.shared, condition, rng: &mut self.rng, datagram: &mut self.datagram, out };
+            Wire { site: &self.site, condition, rng: &mut self.rng, datagram: &mut self.datagram, out };
         let [video, audio, metadata] = &mut self.tracks;
         while play.due() <= now {
             if let Some(video) = video {
                 wire.send_picture(video, &play.head);
             }
             play.head.advance();
-            if !condition.jitter.is_zero() {
-                play.late = condition.jitter.mul_f64(wire.rng.f64());
-            } else {
-                play.late = Duration::ZERO;
-            }
+            let jitters = !condition.jitter.is_zero();
+            play.late = if jitters { condition.jitter.mul_f64(wire.rng.f64()) } else { Duration::ZERO };
         }
         if let Some(audio) = audio {
             let samples = now.saturating_duration_since(play.started).as_millis() as u64 * 8;
@@ -258,7 +255,7 @@ fn jitter_90k(condition: &Condition) -> i64 {
 
 /// Where packets go, and what happens to them on the way.
 struct Wire<'a> {
-    shared: &'a Shared,
+    site: &'a Site,
     condition: &'a Condition,
     rng: &'a mut fastrand::Rng,
     datagram: &'a mut Vec<u8>,
@@ -278,10 +275,10 @@ impl Wire<'_> {
                 if truncate > 0.0 && cuts.f64() < truncate { &nal[..cuts.usize(1..=nal.len())] } else { nal }
             });
         let pts_90k = head.pts_90k();
-        packetise(codec, nals, self.shared.payload_bytes_max, |payload, last| {
+        packetise(codec, nals, self.site.payload_bytes_max, |payload, last| {
             self.send(track, Kind::Video, pts_90k, last, payload);
         });
-        count(&self.shared.counters.pictures, 1);
+        count(&self.site.counters.pictures, 1);
     }
 
     /// Sends one RTP packet at `media`, in ticks since playing began.
@@ -298,12 +295,12 @@ impl Wire<'_> {
         track.packets = track.packets.wrapping_add(1);
         track.octets = track.octets.wrapping_add(octets as u32);
         if self.happens(self.condition.loss) {
-            count(&self.shared.counters.packets_lost, 1);
+            count(&self.site.counters.packets_lost, 1);
             return;
         }
         let garbage = self.happens(self.condition.garbage);
-        count(&self.shared.counters.packets, 1);
-        count(&self.shared.counters.bytes, (HEADER_BYTES + octets) as u64);
+        count(&self.site.counters.packets, 1);
+        count(&self.site.counters.bytes, (HEADER_BYTES + octets) as u64);
         match &track.route {
             Route::Interleaved { rtp, .. } => {
                 frame(self.out, *rtp, HEADER_BYTES + octets);
@@ -328,9 +325,9 @@ impl Wire<'_> {
                     track.held = Some(self.datagram.clone());
                     return;
                 }
-                let unsent = &self.shared.counters.packets_unsent;
+                let unsent = &self.site.counters.packets_unsent;
                 for datagram in [Some(&*self.datagram), track.held.take().as_ref()].into_iter().flatten() {
-                    count(unsent, u64::from(rtp.try_send(datagram).is_err()));
+                    count(unsent, u64::from(rtp.send(datagram).is_err()));
                 }
             }
         }
@@ -359,7 +356,7 @@ impl Wire<'_> {
                 self.out.extend(bytes);
             }
             Route::Udp { rtcp, .. } => {
-                count(&self.shared.counters.packets_unsent, u64::from(rtcp.try_send(&bytes).is_err()));
+                count(&self.site.counters.packets_unsent, u64::from(rtcp.send(&bytes).is_err()));
             }
         }
     }

@@ -1,10 +1,9 @@
 //! How a track's packets travel: in the RTSP connection, or as datagrams of their own.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use rtsp_types::headers::{RtpLowerTransport, RtpTransport, Transport, Transports};
-use tokio::net::UdpSocket;
 
 /// Which transports a server offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,7 +26,7 @@ pub(super) enum Route {
         /// Channel of RTCP.
         rtcp: u8,
     },
-    /// A pair of connected sockets.
+    /// A pair of connected sockets that never block; nobody waits for them, so the runtime need not know them.
     Udp {
         /// Socket of RTP, at an even port.
         rtp: UdpSocket,
@@ -82,7 +81,7 @@ impl Route {
             // Datagrams wait in the system's buffer; a refused port shows up as an error, once each.
             let mut buffer = [0; 64];
             for _ in 0..64 {
-                match socket.try_recv(&mut buffer) {
+                match socket.recv(&mut buffer) {
                     Ok(_) => heard = true,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => {}
@@ -98,10 +97,10 @@ fn pair(local: IpAddr, rtp_to: SocketAddr, rtcp_to: SocketAddr) -> io::Result<((
     // Half of the free ports are odd, and of the even ones few have a taken neighbour.
     const ATTEMPTS: usize = 64;
     let bind = |port, to: SocketAddr| {
-        let socket = std::net::UdpSocket::bind((local, port))?;
+        let socket = UdpSocket::bind((local, port))?;
         socket.set_nonblocking(true)?;
         socket.connect(to)?;
-        UdpSocket::from_std(socket)
+        io::Result::Ok(socket)
     };
     let mut odd = Vec::new();
     for _ in 0..ATTEMPTS {
