@@ -23,7 +23,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn every_real_clip_and_bitstream_ends_by_itself() {
     let Some(data) = data() else { return println!("skipped: no ../shared/data and no GRIDWATCH_DATA") };
-    println!("{:52} {:>9} {:>6} {:>6} {:>8} {:>6} {:>9} {:>6}", "file", "codec", "units", "keys", "pictures", "errors", "media s", "key ok");
+    println!(
+        "{:52} {:>9} {:>6} {:>6} {:>8} {:>6} {:>9} {:>6}",
+        "file", "codec", "units", "keys", "pictures", "errors", "media s", "key ok"
+    );
     for path in files(&data.join("clips")).into_iter().chain(files(&data.join("clips/bitstreams"))) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let mut clip = match Clip::open(&path) {
@@ -38,7 +41,10 @@ fn every_real_clip_and_bitstream_ends_by_itself() {
         let (mut units, mut key_units, mut key_pictures, mut errors) = (0, 0, 0, 0);
         let mut times = Vec::new();
         for unit in &mut clip {
-            let Ok(unit) = unit else { errors += 1; continue };
+            let Ok(unit) = unit else {
+                errors += 1;
+                continue;
+            };
             units += 1;
             if unit.key {
                 key_units += 1;
@@ -46,7 +52,12 @@ fn every_real_clip_and_bitstream_ends_by_itself() {
             }
             match decoder.decode(&unit) {
                 Ok(pictures) => times.extend(pictures.iter().map(|picture| picture.captured.media)),
-                Err(error) => { if errors == 0 { println!("  first error at unit {units}: {error}"); } errors += 1 },
+                Err(error) => {
+                    if errors == 0 {
+                        println!("  first error at unit {units}: {error}");
+                    }
+                    errors += 1
+                }
             }
         }
         times.extend(decoder.finish().into_iter().flatten().map(|picture| picture.captured.media));

@@ -13,7 +13,8 @@ use super::annexb::{Nal, ParameterSets, nal_kind, nal_units};
 use crate::frame::{AccessUnit, Captured, Clock, Codec, FileCodec};
 
 /// Containers that are read. Playlists are not among them: they would open other files and addresses.
-const FORMATS: &str = "mov,avi,mpegts,mpeg,mpegvideo,h264,hevc,m4v,mjpeg,matroska,flv,asf,ivf,ogg,dv,wtv,mxf,rm,h263,obu,av1";
+const FORMATS: &str =
+    "mov,avi,mpegts,mpeg,mpegvideo,h264,hevc,m4v,mjpeg,matroska,flv,asf,ivf,ogg,dv,wtv,mxf,rm,h263,obu,av1";
 
 /// Damaged reads in a row after which a file counts as ended: each one may skip a little, a hostile file could do it for ever.
 const ERRORS_IN_A_ROW_MAX: usize = 100;

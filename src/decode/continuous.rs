@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use ffmpeg_next as ff;
 
+use super::DecodeError;
 use super::open::open;
 use super::plane::Planes;
-use super::DecodeError;
 use crate::frame::{AccessUnit, Captured, Codec, Picture};
 
 /// Access units whose picture has not come out yet: twice the deepest reordering that H.264 and H.265 allow (16).
@@ -76,7 +76,9 @@ impl Decoder {
         self.sent += 1;
         let result = match self.decoder.send_packet(&packet) {
             Ok(()) => self.drain(&mut pictures),
-            Err(source) => Err(DecodeError::Data { codec: self.codec.name(), bytes: unit.data.len(), source }),
+            Err(source) => {
+                Err(DecodeError::Data { codec: self.codec.name(), bytes: unit.data.len(), source })
+            }
         };
         match result {
             Ok(()) => Ok(pictures),

@@ -2,9 +2,9 @@
 
 use ffmpeg_next as ff;
 
+use super::DecodeError;
 use super::open::open;
 use super::plane::Planes;
-use super::DecodeError;
 use crate::frame::{AccessUnit, Picture};
 
 /// Decodes single key pictures, of any camera and codec in any order.

@@ -23,7 +23,8 @@ impl Planes {
             return Err(DecodeError::TooLarge { width, height });
         }
         let format = frame.format();
-        let full_range = is_jpeg(format) || (frame.color_range() == ff::color::Range::JPEG && !is_rgb(format));
+        let full_range =
+            is_jpeg(format) || (frame.color_range() == ff::color::Range::JPEG && !is_rgb(format));
         let mut converted = ff::frame::Video::empty();
         let frame = match format {
             Pixel::YUV420P | Pixel::YUVJ420P => frame,
