@@ -1,1 +1,3 @@
+//! The `gridwatch` binary.
+
 fn main() {}
