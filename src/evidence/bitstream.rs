@@ -37,6 +37,8 @@ pub(super) fn parts(codec: Codec, data: &[u8]) -> Parts<'_> {
                 None => Parts::default(),
             }
         }
+        // What only old files use is not worth a clip: no camera sends it.
+        Codec::Other(_) => Parts::default(),
     }
 }
 
@@ -50,6 +52,7 @@ pub(super) fn complete(codec: Codec, parameters: &[Vec<u8>]) -> bool {
         }
         Codec::Mjpeg => true,
         Codec::Mpeg4 => !parameters.is_empty(),
+        Codec::Other(_) => false,
     }
 }
 

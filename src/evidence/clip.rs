@@ -184,6 +184,7 @@ fn codec_id(codec: Codec) -> codec::Id {
         Codec::H265 => codec::Id::HEVC,
         Codec::Mjpeg => codec::Id::MJPEG,
         Codec::Mpeg4 => codec::Id::MPEG4,
+        Codec::Other(_) => codec::Id::None,
     }
 }
 
