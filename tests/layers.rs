@@ -139,7 +139,8 @@ fn foreign_crates_are_fenced() {
     for (file, code) in code() {
         for (name, homes) in FENCES {
             let inside = homes.iter().any(|home| file.starts_with(home));
-            let mut uses = code.match_indices(&format!("{name}::")).filter(|(at, _)| {
+            let path = format!("{name}::");
+            let mut uses = code.match_indices(&path).filter(|(at, _)| {
                 !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
             });
             if !inside && uses.next().is_some() {

@@ -193,6 +193,7 @@ pub(super) mod tests {
             level: Level::Orange,
             city_code: None,
             experimental: false,
+            announce_suspected: false,
             rule: rule.clone(),
         };
         Zone {
