@@ -1,6 +1,16 @@
 //! Cameras: compressed pictures in, from RTSP or from a file, with the time they were captured.
+//!
+//! [`run`] keeps one RTSP camera connected and hands on what it sends; [`Clip`] does the same for a file; [`Ring`] keeps
+//! the last seconds of either, still compressed.
 
 mod annexb;
 mod clip;
+mod gop;
+mod rtsp;
+mod supervise;
+mod timekeeper;
 
 pub use clip::{Clip, ClipError};
+pub use gop::Ring;
+pub use rtsp::RtspError;
+pub use supervise::{Counters, Message, run};

@@ -1,0 +1,223 @@
+//! One RTSP connection to a camera: the only home of retina.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use retina::client::{
+    Demuxed, PlayOptions, Session, SessionOptions, SetupOptions, TcpTransportOptions, UdpTransportOptions,
+};
+use retina::codec::{CodecItem, FrameFormat, VideoFrame};
+use tokio::time::timeout;
+
+use super::annexb::{Nal, nal_kind, nal_units};
+use super::timekeeper::Timekeeper;
+use crate::config;
+use crate::frame::{AccessUnit, Codec};
+
+/// Longest time from the first packet of the TCP connection to the answer of PLAY; slow cameras take 2 to 5 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a connection could not be made or broke.
+#[derive(Debug, thiserror::Error)]
+pub enum RtspError {
+    /// The camera does not answer in time.
+    #[error("{address}: no answer to {step} within {} s", CONNECT_TIMEOUT.as_secs())]
+    Timeout {
+        /// `host:port`.
+        address: String,
+        /// What was asked.
+        step: &'static str,
+    },
+    /// The camera refuses the user name or password.
+    #[error("{address}: refuses the user name or password ({status} to {step})")]
+    Unauthorized {
+        /// `host:port`.
+        address: String,
+        /// What was asked.
+        step: &'static str,
+        /// The status code, 401 or 403.
+        status: u16,
+    },
+    /// The camera offers no video that is understood.
+    #[error("{address}: no H.264, H.265 or JPEG video among the streams offered: {offered}")]
+    NoVideo {
+        /// `host:port`.
+        address: String,
+        /// What it offers.
+        offered: String,
+    },
+    /// Anything else: refused, not found, broken off, garbage.
+    #[error("{address}: {step} failed: {reason}")]
+    Failed {
+        /// `host:port`.
+        address: String,
+        /// What was being done.
+        step: &'static str,
+        /// The reason in one line.
+        reason: String,
+    },
+    /// The camera ended the stream.
+    #[error("{address}: the camera ended the stream")]
+    Ended {
+        /// `host:port`.
+        address: String,
+    },
+    /// No packet for too long, though the connection stands.
+    #[error("{address}: nothing came for {} s", seconds.round())]
+    Silent {
+        /// `host:port`.
+        address: String,
+        /// How long.
+        seconds: f64,
+    },
+}
+
+/// A camera that plays.
+pub struct Connection {
+    address: String,
+    demuxed: Demuxed,
+    codec: Codec,
+    /// Packets lost before the next unit that were not reported with one yet.
+    first: bool,
+}
+
+/// An access unit, with how many packets were lost on the way since the one before.
+pub struct Received {
+    /// The picture.
+    pub unit: AccessUnit,
+    /// RTP packets lost before it.
+    pub lost: u64,
+}
+
+impl Connection {
+    /// Connects, sets up the first video stream and starts it.
+    pub async fn open(camera: &config::Camera) -> Result<Self, RtspError> {
+        let host = camera.url.host_str().unwrap_or_default();
+        let address = format!("{host}:{}", camera.url.port().unwrap_or(554));
+        let mut step = "DESCRIBE";
+        match timeout(CONNECT_TIMEOUT, Self::play(camera, &address, &mut step)).await {
+            Ok(result) => result,
+            Err(_) => Err(RtspError::Timeout { address, step }),
+        }
+    }
+
+    async fn play(
+        camera: &config::Camera,
+        address: &str,
+        step: &mut &'static str,
+    ) -> Result<Self, RtspError> {
+        let credentials = camera.credentials.as_ref().map(|credentials| retina::client::Credentials {
+            username: credentials.username.clone(),
+            password: credentials.password.reveal().to_owned(),
+        });
+        let options = SessionOptions::default()
+            .creds(credentials)
+            .user_agent(concat!("gridwatch/", env!("CARGO_PKG_VERSION")).to_owned())
+            // Some cameras answer the second SETUP or the PLAY with another session id; only one stream is set up here.
+            .session_id(retina::client::SessionIdPolicy::UseFirst);
+        let failed = |step, error| failure(address, step, &error);
+        let mut session =
+            Session::describe(camera.url.clone(), options).await.map_err(|error| failed("DESCRIBE", error))?;
+        let video = session.streams().iter().position(|stream| codec_of(stream).is_some());
+        let Some(video) = video else {
+            let offered =
+                session.streams().iter().map(|stream| format!("{}/{}", stream.media(), stream.encoding_name()));
+            let offered = offered.collect::<Vec<_>>().join(", ");
+            return Err(RtspError::NoVideo { address: address.to_owned(), offered });
+        };
+        let codec = codec_of(&session.streams()[video]).unwrap_or(Codec::H264);
+        *step = "SETUP";
+        let transport = match camera.transport {
+            config::Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
+            config::Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),
+        };
+        let options = SetupOptions::default().transport(transport).frame_format(FrameFormat::SIMPLE);
+        session.setup(video, options).await.map_err(|error| failed("SETUP", error))?;
+        *step = "PLAY";
+        let session = session.play(PlayOptions::default()).await.map_err(|error| failed("PLAY", error))?;
+        let demuxed = session.demuxed().map_err(|error| failed("PLAY", error))?;
+        Ok(Self { address: address.to_owned(), demuxed, codec, first: true })
+    }
+
+    /// The next access unit; an error if nothing at all comes for `silence`.
+    pub async fn next(&mut self, time: &mut Timekeeper, silence: Duration) -> Result<Received, RtspError> {
+        let deadline = tokio::time::Instant::now() + silence;
+        loop {
+            let item = tokio::time::timeout_at(deadline, self.demuxed.next()).await;
+            match item {
+                Err(_) => {
+                    let seconds = silence.as_secs_f64();
+                    return Err(RtspError::Silent { address: self.address.clone(), seconds });
+                }
+                Ok(None) => return Err(RtspError::Ended { address: self.address.clone() }),
+                Ok(Some(Err(error))) => return Err(failure(&self.address, "receiving", &error)),
+                Ok(Some(Ok(CodecItem::VideoFrame(frame)))) if !frame.data().is_empty() => {
+                    return Ok(self.received(frame, time));
+                }
+                Ok(Some(Ok(CodecItem::Rtcp(packets)))) => sender_report(&packets, time),
+                Ok(Some(Ok(_))) => {}
+            }
+        }
+    }
+
+    fn received(&mut self, frame: VideoFrame, time: &mut Timekeeper) -> Received {
+        let arrived = frame.start_ctx();
+        let (captured, pts_90k) = time.captured(
+            ticks(frame.timestamp()),
+            arrived.received(),
+            Timestamp::try_from(std::time::SystemTime::from(arrived.received_wall())).unwrap_or_else(|_| Timestamp::now()),
+        );
+        let codec = self.codec;
+        // retina calls a unit without any picture data a random access point, too.
+        let key = codec == Codec::Mjpeg
+            || frame.is_random_access_point()
+                && nal_units(frame.data()).any(|unit| nal_kind(codec, unit) == Nal::RandomAccess);
+        let lost = u64::from(frame.loss());
+        let after_loss = lost > 0 || std::mem::take(&mut self.first);
+        let unit = AccessUnit { captured, codec, key, after_loss, data: frame.into_data().into(), pts_90k };
+        Received { unit, lost }
+    }
+}
+
+/// What a stream that we can use carries.
+fn codec_of(stream: &retina::client::Stream) -> Option<Codec> {
+    match (stream.media(), stream.encoding_name()) {
+        ("video", "h264") => Some(Codec::H264),
+        ("video", "h265") => Some(Codec::H265),
+        ("video" | "image", "jpeg") => Some(Codec::Mjpeg),
+        _ => None,
+    }
+}
+
+/// A stream's timestamp in 90 kHz, which is the clock rate of all video anyway (RFC 3551 section 5).
+fn ticks(timestamp: retina::Timestamp) -> i64 {
+    let rate = i128::from(timestamp.clock_rate().get());
+    (i128::from(timestamp.timestamp()) * 90_000 / rate) as i64
+}
+
+fn sender_report(packets: &retina::rtcp::ReceivedCompoundPacket, time: &mut Timekeeper) {
+    let Some(timestamp) = packets.rtp_timestamp() else { return };
+    let Some(Ok(Some(report))) = packets.pkts().next().map(|packet| packet.as_sender_report()) else { return };
+    // NTP time (RFC 5905 section 6): seconds since 1900 and a binary fraction of a second.
+    let since_1970 = report.ntp_timestamp().0.wrapping_sub(retina::UNIX_EPOCH.0);
+    let nanoseconds = ((since_1970 & 0xffff_ffff) * 1_000_000_000) >> 32;
+    let arrived = std::time::SystemTime::from(packets.ctx().received_wall());
+    if let (Ok(wall), Ok(arrived)) =
+        (Timestamp::new((since_1970 >> 32) as i64, nanoseconds as i32), Timestamp::try_from(arrived))
+    {
+        time.sender_report(ticks(timestamp), wall, arrived);
+    }
+}
+
+/// retina's errors: what happened in their first line, addresses and positions in the others.
+fn failure(address: &str, step: &'static str, error: &retina::Error) -> RtspError {
+    let address = address.to_owned();
+    match error.status_code() {
+        Some(status @ (401 | 403)) => RtspError::Unauthorized { address, step, status },
+        _ => {
+            let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
+            RtspError::Failed { address, step, reason }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! [`run`]: keeps one camera connected; the only retry loop there is.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+
+use super::rtsp::{Connection, RtspError};
+use super::timekeeper::Timekeeper;
+use crate::config;
+use crate::frame::{AccessUnit, CameraState};
+
+/// Delay before the first retry; doubled for each further one.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// Longest delay during the first minutes of an outage, so that a camera is back within 5 s of its server's return.
+const RETRY_SOON_MAX: Duration = Duration::from_secs(4);
+/// How long these quick retries go on.
+const RETRY_SOON: Duration = Duration::from_secs(10 * 60);
+/// Longest delay after that.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// First and longest delay after a refused password: many cameras lock an address out for half an hour after five attempts.
+const RETRY_AUTH: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15 * 60));
+/// A connection that lasted this long counts as good: the next outage starts again with quick retries.
+const GOOD_STRETCH: Duration = Duration::from_secs(10);
+/// How many stall limits a camera may send pictures of which none can start decoding: key pictures can be a minute
+/// apart in cameras that save bandwidth, so the connection is not given up at once.
+const WITHOUT_KEY_STALLS: u32 = 6;
+
+/// What a camera has to say.
+#[derive(Debug, Clone)]
+pub enum Message {
+    /// A compressed picture; the first one of a connection is a key picture.
+    Unit(AccessUnit),
+    /// Its connection changed.
+    State {
+        /// What the connection is doing now.
+        state: CameraState,
+        /// Why, in one line for people; never with a password.
+        detail: Option<String>,
+    },
+}
+
+/// What a camera has received and lost since the process started.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Access units handed on.
+    pub units: AtomicU64,
+    /// Compressed bytes handed on.
+    pub bytes: AtomicU64,
+    /// RTP packets lost on the way here.
+    pub packets_lost: AtomicU64,
+    /// Units dropped because nothing can be decoded before the connection's first key picture.
+    pub dropped_before_key: AtomicU64,
+    /// Units dropped because the next stage was too slow, up to a key picture.
+    pub dropped_queue_full: AtomicU64,
+    /// Connections that were lost or given up.
+    pub disconnects: AtomicU64,
+    /// Attempts to connect that failed.
+    pub failed_attempts: AtomicU64,
+}
+
+/// Receives one camera until `stop` becomes true or the receiver of `out` is gone; never gives up before.
+pub async fn run(
+    camera: Arc<config::Camera>,
+    out: mpsc::Sender<Message>,
+    counters: Arc<Counters>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let stopped = async move {
+        // An error means that nobody can ask us to stop any more, which is the same.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let gone = out.clone();
+    tokio::select! {
+        () = stopped => {}
+        () = gone.closed() => {}
+        () = Supervisor { camera: &camera, out, counters: &counters, time: Timekeeper::default(), told: None }.run() => {}
+    }
+}
+
+struct Supervisor<'a> {
+    camera: &'a config::Camera,
+    out: mpsc::Sender<Message>,
+    counters: &'a Counters,
+    time: Timekeeper,
+    /// The last state that was sent.
+    told: Option<(CameraState, Option<String>)>,
+}
+
+impl Supervisor<'_> {
+    async fn run(mut self) {
+        let mut retry = Retry::default();
+        self.tell(CameraState::Connecting, None).await;
+        loop {
+            self.time.reconnected();
+            let mut online_since = None;
+            // A panic in the RTSP library is this camera's trouble alone.
+            let result = AssertUnwindSafe(self.run_once(&mut online_since)).catch_unwind().await;
+            let counter =
+                if online_since.is_some() { &self.counters.disconnects } else { &self.counters.failed_attempts };
+            counter.fetch_add(1, Relaxed);
+            let (state, detail) = match &result {
+                Ok(Err(error @ RtspError::Unauthorized { .. })) => (CameraState::AuthFailed, error.to_string()),
+                Ok(Err(error @ RtspError::Silent { .. })) => (CameraState::Stalled, error.to_string()),
+                Ok(Err(error)) => (CameraState::Connecting, error.to_string()),
+                Ok(Ok(())) => return,
+                Err(_) => (CameraState::Connecting, "the RTSP library failed on what the camera sent".to_owned()),
+            };
+            if online_since.is_some_and(|since: Instant| since.elapsed() >= GOOD_STRETCH) {
+                retry = Retry::default();
+            }
+            let delay = retry.next(state == CameraState::AuthFailed, fastrand::f64());
+            tracing::debug!(camera = %self.camera.id, ?state, ?delay, "{detail}");
+            self.tell(state, Some(detail)).await;
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// One connection, from connecting to its first error; `Ok` when nobody listens any more.
+    async fn run_once(&mut self, online_since: &mut Option<Instant>) -> Result<(), RtspError> {
+        let stall = Duration::try_from_secs_f64(self.camera.stall_s).unwrap_or(Duration::from_secs(10));
+        let mut connection = Connection::open(self.camera).await?;
+        // When decodable pictures came last; at first, when they could have come.
+        let mut decodable = Instant::now();
+        // Whether a key picture is needed before anything can be decoded, and before anything is handed on.
+        let (mut broken, mut starting, mut full) = (true, true, false);
+        loop {
+            let received = connection.next(&mut self.time, stall).await?;
+            let mut unit = received.unit;
+            self.counters.packets_lost.fetch_add(received.lost, Relaxed);
+            broken = !unit.key && (broken || unit.after_loss);
+            if broken {
+                let since = decodable.elapsed();
+                if since > stall * WITHOUT_KEY_STALLS {
+                    return Err(self.undecodable(since));
+                }
+                if since > stall {
+                    let detail = format!("pictures come, but no key picture for {} s", since.as_secs());
+                    self.try_tell(CameraState::Stalled, Some(detail));
+                }
+            } else {
+                decodable = Instant::now();
+                online_since.get_or_insert(decodable);
+                self.try_tell(CameraState::Online, None);
+            }
+            if !unit.key && (starting || full) {
+                let counter =
+                    if full { &self.counters.dropped_queue_full } else { &self.counters.dropped_before_key };
+                counter.fetch_add(1, Relaxed);
+                continue;
+            }
+            unit.after_loss |= std::mem::take(&mut full);
+            starting = false;
+            let bytes = unit.data.len() as u64;
+            match self.out.try_send(Message::Unit(unit)) {
+                Ok(()) => {
+                    self.counters.units.fetch_add(1, Relaxed);
+                    self.counters.bytes.fetch_add(bytes, Relaxed);
+                }
+                Err(TrySendError::Full(_)) => {
+                    full = true;
+                    self.counters.dropped_queue_full.fetch_add(1, Relaxed);
+                }
+                Err(TrySendError::Closed(_)) => return Ok(()),
+            }
+        }
+    }
+
+    fn undecodable(&self, since: Duration) -> RtspError {
+        let address = self.camera.url.host_str().unwrap_or_default().to_owned();
+        RtspError::Failed { address, step: "receiving", reason: format!("no key picture for {} s", since.as_secs()) }
+    }
+
+    /// Sends a state, waiting for room; the same one is not sent twice.
+    async fn tell(&mut self, state: CameraState, detail: Option<String>) {
+        let now = (state, detail);
+        if self.told.as_ref() != Some(&now) {
+            let (state, detail) = now.clone();
+            if self.out.send(Message::State { state, detail }).await.is_ok() {
+                self.told = Some(now);
+            }
+        }
+    }
+
+    /// Sends a state if it is another one than the last and there is room; otherwise the next picture tries again.
+    fn try_tell(&mut self, state: CameraState, detail: Option<String>) {
+        if self.told.as_ref().is_none_or(|(told, _)| *told != state) {
+            let message = Message::State { state, detail: detail.clone() };
+            if self.out.try_send(message).is_ok() {
+                self.told = Some((state, detail));
+            }
+        }
+    }
+}
+
+/// How long to wait before the next attempt.
+#[derive(Debug, Default)]
+struct Retry {
+    attempts: u32,
+    refused: u32,
+    since: Option<Instant>,
+}
+
+impl Retry {
+    /// The next delay; `jitter` 0..1 spreads cameras that failed together (one switch, one power cut).
+    fn next(&mut self, refused: bool, jitter: f64) -> Duration {
+        let outage = self.since.get_or_insert_with(Instant::now).elapsed();
+        let (first, max, attempt) = if refused {
+            self.refused += 1;
+            (RETRY_AUTH.0, RETRY_AUTH.1, self.refused)
+        } else {
+            self.attempts += 1;
+            let max = if outage < RETRY_SOON { RETRY_SOON_MAX } else { RETRY_MAX };
+            (RETRY_FIRST, max, self.attempts)
+        };
+        let delay = first.saturating_mul(1 << (attempt - 1).min(16)).min(max);
+        // Between half of it and all of it: never longer than promised.
+        delay.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_are_quick_at_first_and_slow_after_a_refused_password() {
+        let check = |refused, expected: &[u64]| {
+            let mut retry = Retry::default();
+            let delays: Vec<_> = expected.iter().map(|_| retry.next(refused, 1.0).as_millis() as u64).collect();
+            assert_eq!(delays, expected);
+        };
+        check(false, &[250, 500, 1000, 2000, 4000, 4000, 4000]);
+        check(true, &[60_000, 120_000, 240_000, 480_000, 900_000, 900_000]);
+        let mut long = Retry { since: Instant::now().checked_sub(RETRY_SOON), ..Retry::default() };
+        let last = (0..40).map(|_| long.next(false, 1.0)).last();
+        assert_eq!(last, Some(RETRY_MAX));
+        assert_eq!(Retry::default().next(false, 0.0), RETRY_FIRST / 2);
+    }
+}
