@@ -1,0 +1,239 @@
+//! From observations to a broker: nothing lost, nothing out of order, whatever the broker does.
+
+mod broker;
+mod site;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use broker::{Broker, Heard, Listener, free_port};
+use gridwatch::dispatch::Dispatch;
+use gridwatch::event::{CameraStatus, IncidentEvent, Verdict, VerdictKind};
+use gridwatch::frame::CameraState;
+use gridwatch::observation::Stage;
+use gridwatch::store::Store;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use site::{BASE, Site, wait};
+
+fn dispatch(site: &Site, store: &Store) -> Dispatch {
+    Dispatch::start(&site.config, store.clone()).expect("dispatch").expect("a broker is configured")
+}
+
+fn drained(store: &Store) {
+    wait("the outbox is empty", || store.outbox_size().expect("a size").rows == 0);
+}
+
+/// The statements among what was heard, with the first of repeated ones only; fails if an incident's are out of order.
+fn statements(heard: &[Heard]) -> Vec<IncidentEvent> {
+    let mut seq = BTreeMap::new();
+    let mut first = Vec::new();
+    for message in heard.iter().filter(|m| m.topic.contains("/incidents/")) {
+        let event: IncidentEvent = serde_json::from_slice(&message.payload).expect("an incident");
+        assert_eq!(event.id, format!("{}/{}", event.data.incident, event.data.seq));
+        let last = seq.entry(event.data.incident).or_insert(0);
+        if event.data.seq > *last {
+            assert_eq!(event.data.seq, *last + 1, "in order: {}", event.id);
+            *last = event.data.seq;
+            first.push(event);
+        }
+    }
+    first
+}
+
+#[test]
+fn pictures_then_the_statement_that_cites_them() {
+    if !broker::installed() {
+        return;
+    }
+    let broker = Broker::start();
+    let site = Site::new(Some(broker.port));
+    let listener = Listener::start(broker.port, "#");
+    let store = site.store();
+    let dispatch = dispatch(&site, &store);
+    let mut incidents = site.incidents(&store);
+    let said = site.play(&mut incidents, "gate", 0.0, 3);
+    let last = format!("{}/5", said[0].incident);
+    let heard = listener.until(|m| m.topic.contains("/incidents/") && m.json()["id"] == last.as_str());
+    drained(&store);
+
+    let mut pictures = BTreeMap::new();
+    let mut cited = 0;
+    for message in &heard {
+        assert!(!message.retained || message.topic.ends_with("/status"));
+        if message.topic.contains("/evidence/") {
+            pictures.insert(message.topic.clone(), hex::encode(Sha256::digest(&message.payload)));
+        } else if message.topic.contains("/incidents/") {
+            assert_eq!(message.topic, format!("{BASE}/cameras/gate/incidents/fire_lane"));
+            let event: IncidentEvent = serde_json::from_slice(&message.payload).expect("an incident");
+            for (n, evidence) in event.data.evidence.iter().enumerate() {
+                let topic = evidence.topic.as_deref().expect("published");
+                assert_eq!(
+                    topic,
+                    format!("{BASE}/cameras/gate/evidence/{}/{}.jpg", said[0].incident, n + 1)
+                );
+                assert_eq!(pictures.get(topic), Some(&evidence.sha256), "the picture comes first");
+                cited += 1;
+            }
+        }
+    }
+    assert_eq!(pictures.len(), 4);
+    assert_eq!(cited, 1 + 2 + 3 + 4 + 4);
+    let got: Vec<_> = statements(&heard).into_iter().map(|event| event.data).collect();
+    assert_eq!(got, said);
+    assert_eq!(dispatch.stats().acknowledged, 5 + 4);
+    dispatch.stop(Duration::from_secs(5));
+}
+
+#[test]
+fn a_broker_that_is_down_at_first_gets_everything_later() {
+    if !broker::installed() {
+        return;
+    }
+    let port = free_port();
+    let site = Site::new(Some(port));
+    let store = site.store();
+    let mut incidents = site.incidents(&store);
+    let dispatch = dispatch(&site, &store);
+    let said = site.play(&mut incidents, "gate", 0.0, 12);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!dispatch.stats().connected);
+    // The listener must be there before the first message: the broker is another one until then.
+    drop(dispatch);
+    let _broker = Broker::start_on(port);
+    let listener = Listener::start(port, "#");
+    let dispatch = self::dispatch(&site, &store);
+    let last = format!("{}/14", said[0].incident);
+    let heard = listener.until(|m| m.topic.contains("/incidents/") && m.json()["id"] == last.as_str());
+    assert_eq!(statements(&heard).len(), 14);
+    drained(&store);
+    drop(dispatch);
+}
+
+#[test]
+fn statuses_are_retained_and_the_will_says_offline() {
+    if !broker::installed() {
+        return;
+    }
+    let broker = Broker::start();
+    let site = Site::new(Some(broker.port));
+    let store = site.store();
+    let dispatch = dispatch(&site, &store);
+    let status = |state| CameraStatus {
+        camera: "gate".into(),
+        name: "gate camera".into(),
+        state,
+        detail: None,
+        since: Timestamp::now(),
+    };
+    dispatch.set_camera_status(status(CameraState::Connecting));
+    dispatch.set_camera_status(status(CameraState::Online));
+    wait("connected", || dispatch.stats().connected);
+
+    let camera = format!("{BASE}/cameras/gate/status");
+    let listener = Listener::start(broker.port, "#");
+    let online = |m: &Heard| m.topic == camera && m.json()["state"] == "online";
+    let heard = listener.until(online);
+    let node = format!("{BASE}/status");
+    let alive = heard.iter().find(|m| m.topic == node).cloned();
+    let alive = alive.unwrap_or_else(|| listener.until(|m| m.topic == node).pop().expect("one"));
+    assert_eq!(alive.json()["state"], "online");
+
+    // Retained: who comes later hears it too.
+    let late = Listener::start(broker.port, &format!("{BASE}/#"));
+    assert!(late.until(online).last().expect("one").retained);
+
+    // In order.
+    dispatch.stop(Duration::from_secs(5));
+    let states: Vec<_> = listener
+        .until(|m| m.topic == node && m.json()["state"] == "offline")
+        .iter()
+        .filter(|m| m.topic == node)
+        .map(|m| m.json()["state"].as_str().expect("a state").to_owned())
+        .collect();
+    assert_eq!(states, ["draining", "offline"]);
+
+    // Without order: the will.
+    let again = self::dispatch(&site, &store);
+    listener.until(|m| m.topic == node && m.json()["state"] == "online");
+    drop(again);
+    let will = listener.until(|m| m.topic == node && m.json()["state"] == "offline").pop().expect("one");
+    assert_ne!(will.json()["boot"], alive.json()["boot"]);
+}
+
+#[test]
+fn verdicts_come_back_once_also_from_while_we_were_away() {
+    if !broker::installed() {
+        return;
+    }
+    let broker = Broker::start();
+    let site = Site::new(Some(broker.port));
+    let store = site.store();
+    let mut incidents = site.incidents(&store);
+    let said = site.play(&mut incidents, "gate", 0.0, 0);
+    let incident = said[0].incident;
+    let dispatch = dispatch(&site, &store);
+    drained(&store);
+    let topic = format!("{BASE}/verdict/{incident}");
+    let accepted = br#"{"verdict":"accepted","case_id":"2026-1","office":"unknown to us"}"#;
+    broker.publish(&topic, accepted, true);
+    wait("the verdict is stored", || dispatch.stats().verdicts == 1);
+    for (topic, payload) in [
+        (topic.clone(), b"{".to_vec()),
+        (topic.clone(), vec![0xff; 100_000]),
+        (format!("{BASE}/verdict/none"), accepted.to_vec()),
+        (format!("{BASE}/verdict/01939e6a-0000-7000-8000-000000000001"), accepted.to_vec()),
+        (topic.clone(), Vec::new()),
+    ] {
+        broker.publish(&topic, &payload, false);
+    }
+    wait("the others are refused", || dispatch.stats().verdicts_refused == 4);
+    dispatch.stop(Duration::from_secs(5));
+
+    // The broker keeps for us what comes while we are away; the retained one comes again and counts once.
+    broker.publish(&topic, br#"{"verdict":"false_alarm","note":"a shadow"}"#, false);
+    let dispatch = self::dispatch(&site, &store);
+    wait("the second verdict is stored", || dispatch.stats().verdicts >= 1);
+    let kinds = || -> Vec<Verdict> {
+        store.verdicts(incident).expect("verdicts").into_iter().map(|v| v.verdict).collect()
+    };
+    wait("both are there", || kinds().iter().any(|v| v.verdict == VerdictKind::FalseAlarm));
+    assert_eq!(kinds()[0].case_id.as_deref(), Some("2026-1"));
+    drop(dispatch);
+}
+
+#[test]
+fn a_refused_password_is_said_and_tried_again() {
+    if !broker::installed() {
+        return;
+    }
+    let port = free_port();
+    let mqtt = |password: &str| {
+        format!(
+            "[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nroot = \"city/grid\"\nusername = \"box\"\npassword = \"{password}\"\n"
+        )
+    };
+    // mosquitto_passwd's PBKDF2-SHA512 line would need that program; a plugin-free way is an anonymous-off broker.
+    let _broker = Broker::start_with(port, "allow_anonymous false\npassword_file DIR/passwd\n", &[("passwd", "")]);
+    let site = Site::with(&mqtt("secret"));
+    let store = site.store();
+    let dispatch = dispatch(&site, &store);
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(dispatch.stats().connections, 0);
+    let began = Instant::now();
+    dispatch.stop(Duration::ZERO);
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn without_a_broker_incidents_stay_in_the_store() {
+    let site = Site::new(None);
+    let store = site.store();
+    assert!(Dispatch::start(&site.config, store.clone()).expect("no error").is_none());
+    let mut incidents = site.incidents(&store);
+    let (camera, zone) = site.camera("gate");
+    let seen = site.observation(Stage::Confirmed, 0.0, 300.0);
+    incidents.observe(camera, zone, &seen, None, Vec::new()).expect("observed");
+    assert_eq!(store.open_incidents().expect("read").len(), 1);
+    assert_eq!(store.outbox_size().expect("read").rows, 0);
+}
