@@ -1,12 +1,13 @@
 """Export a checkpoint's running mean as ONNX: `python export.py --run out/run --onnx ../street-v1.onnx`.
 
-Checks the file against torch with ONNX Runtime, and prints its SHA-256 for the model card.
+Checks the file against torch with ONNX Runtime, and writes its SHA-256 into the model card beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,11 @@ def main() -> None:
     print(f"steps {steps}, samples {samples}, {arguments.onnx.stat().st_size} bytes, largest difference {off:.2e}")
     if off > TOLERANCE * WIDTH:
         raise SystemExit("error: ONNX Runtime and torch disagree")
-    print(f'sha256 = "{hashlib.sha256(arguments.onnx.read_bytes()).hexdigest()}"')
+    digest = hashlib.sha256(arguments.onnx.read_bytes()).hexdigest()
+    print(f'sha256 = "{digest}"')
+    card = arguments.onnx.with_suffix(".toml")
+    if card.exists():
+        card.write_text(re.sub(r'(?m)^sha256 = ".*?"', f'sha256 = "{digest}"', card.read_text()))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Stopped at any time, the same command goes on from the last checkpoint (`run/state.pt`, every 100 steps). The learning
 rate follows the share of the minutes that were used over all starts. Pictures that are rendered meanwhile are taken in.
-The network is fully convolutional: it learns on crops at the scale of a 512 x 288 picture and runs on the whole.
+The network is fully convolutional: it learns on crops of pictures at a range of scales and runs on the whole picture.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from detector.loss import Targets, loss
 from detector.network import Network, places
 from world.label import NAMES
 
-INPUT_WIDTH = 512
+SCALE_WIDTH = 410  # pictures are learned at about this width: smaller than 512, so that a crop holds most of one
 BATCH = 16
 RATE = 2.5e-3
 WARM_UP_STEPS = 80
@@ -36,7 +36,7 @@ def batch_of(
     images, boxes, labels = [], [], []
     for index in indices:
         picture, found = shards[index]
-        image, box, label = augmented(picture, found, height, width, INPUT_WIDTH / picture.shape[1], rng)
+        image, box, label = augmented(picture, found, height, width, SCALE_WIDTH / picture.shape[1], rng)
         images.append(image)
         boxes.append(torch.from_numpy(box.astype(np.float32)))
         labels.append(torch.from_numpy(label.astype(np.int64)))

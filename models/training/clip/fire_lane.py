@@ -9,6 +9,7 @@ import numpy as np
 from world.camera import Camera
 from world.figure import person
 from world.furniture import lamp_post, planter, railing, sign_post, tree
+from world.label import Label
 from world.light import Light
 from world.mesh import Frame, Material, block
 from world.scene import Scene
@@ -147,13 +148,12 @@ def night() -> Film:
 
     def heap(scene: Scene, second: float) -> None:
         grown = np.clip((second - 7.8) / 4.2, 0, 1) * np.clip((44.2 - second) / 4.4, 0, 1)
-        owner_count = len(scene.labels)
+        owner = scene.own(Label.BOX)
         for index, (seed, x, y, yaw) in enumerate(heaps):
             share = float(np.clip(grown * len(heaps) - index * 0.9, 0, 1))
             if share > 0:
                 scene.rng = np.random.default_rng(seed)
-                pile(scene, Frame.at(x, y, yaw), "cartons", share)
-        del scene.labels[owner_count + 1 :]
+                pile(scene, Frame.at(x, y, yaw), "cartons", share, owner)
 
     first = _shuttle(5.4, [7.9, 9.5, 11.0], (-0.6, 2.2), (-1.3, 8.5))
     second = _shuttle(6.6, [8.7, 10.3, 11.8], (0.7, 2.3), (-0.4, 8.5))

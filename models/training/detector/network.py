@@ -7,7 +7,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 STRIDES = (8, 16, 32)
-WIDTHS = (16, 24, 48, 96, 144)
+WIDTHS = (24, 48, 96, 144)  # at strides 4, 8, 16, 32
 DEPTHS = (1, 2, 2, 1)
 PYRAMID = 48
 
@@ -15,9 +15,13 @@ PYRAMID = 48
 class Block(nn.Sequential):
     """Convolution, batch norm, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, padding: int | None = None
+    ) -> None:
         super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.Conv2d(
+                inputs, outputs, kernel, stride, kernel // 2 if padding is None else padding, groups=groups, bias=False
+            ),
             nn.BatchNorm2d(outputs, momentum=0.03, eps=1e-3),
             nn.ReLU(inplace=True),
         )
@@ -39,21 +43,21 @@ class Network(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.classes = classes
-        self.stem = Block(3, WIDTHS[0], 3, 2)
-        stages = []
-        for i, depth in enumerate(DEPTHS):
-            stages.append(
-                nn.Sequential(Block(WIDTHS[i], WIDTHS[i + 1], 3, 2), *(Residual(WIDTHS[i + 1]) for _ in range(depth)))
-            )
+        stages, inputs = [], 3
+        for width, depth in zip(WIDTHS, DEPTHS, strict=True):
+            # The first step goes to a quarter at once: nearly half of the training time was spent at half size.
+            enter = Block(3, width, 6, 4, padding=1) if inputs == 3 else Block(inputs, width, 3, 2)
+            stages.append(nn.Sequential(enter, *(Residual(width) for _ in range(depth))))
+            inputs = width
         self.stages = nn.ModuleList(stages)
-        deep = WIDTHS[4]
+        deep = WIDTHS[3]
         self.context = nn.Sequential(
             Block(deep, deep // 2, 1), Block(deep // 2, deep // 2, 5, groups=deep // 2), Block(deep // 2, PYRAMID, 1)
         )
-        self.lateral_middle, self.lateral_fine = Block(WIDTHS[3], PYRAMID, 1), Block(WIDTHS[2], PYRAMID, 1)
+        self.lateral_middle, self.lateral_fine = Block(WIDTHS[2], PYRAMID, 1), Block(WIDTHS[1], PYRAMID, 1)
         self.merge_middle, self.merge_fine = Residual(PYRAMID), Residual(PYRAMID)
         self.down_middle, self.down_coarse = Block(PYRAMID, PYRAMID, 3, 2), Block(PYRAMID, PYRAMID, 3, 2)
-        self.heads = nn.ModuleList([nn.Sequential(Block(PYRAMID, PYRAMID), Block(PYRAMID, PYRAMID)) for _ in STRIDES])
+        self.heads = nn.ModuleList([Block(PYRAMID, PYRAMID) for _ in STRIDES])
         self.scores = nn.ModuleList([nn.Conv2d(PYRAMID, classes, 1) for _ in STRIDES])
         self.distances = nn.ModuleList([nn.Conv2d(PYRAMID, 4, 1) for _ in STRIDES])
         for layer in self.scores:
@@ -62,7 +66,6 @@ class Network(nn.Module):
             nn.init.constant_(layer.bias, 0.7)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
         levels = []
         for stage in self.stages:
             x = stage(x)

@@ -173,10 +173,10 @@ def _canopy(scene: Scene, owner: int, frame: Frame, length: float, width: float)
         mesh.add(ball(7, 5), (0, 0, top - 0.15), (0.14, 0.14, 0.14), (1, 0.95, 0.8), Material.GLOWING, owner, frame)
 
 
-def pile(scene: Scene, frame: Frame, kind: str | None = None, share: float = 1.0) -> int:
+def pile(scene: Scene, frame: Frame, kind: str | None = None, share: float = 1.0, owner: int | None = None) -> int:
     """A pile: `cartons`, plastic `crates` or `sacks`. `share` of its pieces lie there (for films that build it up)."""
     kind = kind or str(scene.rng.choice(["cartons", "crates", "sacks"], p=[0.65, 0.2, 0.15]))
-    mesh, owner = scene.mesh, scene.own(Label.BOX)
+    mesh, owner = scene.mesh, owner or scene.own(Label.BOX)
     size, across, deep = scene.between(0.32, 0.6), int(scene.rng.integers(1, 4)), int(scene.rng.integers(1, 3))
     plastic, pieces = scene.bright(), []
     for i in range(across):
