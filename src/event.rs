@@ -2,6 +2,7 @@
 //!
 //! The JSON Schemas and the AsyncAPI document of `gridwatch schema` come from these types.
 
+pub mod schema;
 pub mod topic;
 
 use jiff::Timestamp;

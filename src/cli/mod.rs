@@ -1,4 +1,6 @@
 //! The command line, one file per verb.
 
 pub mod check;
+pub mod schema;
 pub mod simulate;
+pub mod watch;

@@ -233,7 +233,7 @@ fn without_a_broker_incidents_stay_in_the_store() {
     let mut incidents = site.incidents(&store);
     let (camera, zone) = site.camera("gate");
     let seen = site.observation(Stage::Confirmed, 0.0, 300.0);
-    incidents.observe(camera, zone, &seen, None, Vec::new()).expect("observed");
+    incidents.observe(camera, zone, &seen, None, Vec::new(), Timestamp::now()).expect("observed");
     assert_eq!(store.open_incidents().expect("read").len(), 1);
     assert_eq!(store.outbox_size().expect("read").rows, 0);
 }

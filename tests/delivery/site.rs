@@ -135,10 +135,10 @@ impl Site {
         for step in 0..=updates {
             let observation = self.observation(Stage::Confirmed, from, from + 1.0 + step as f64);
             let picture = self.snapshot(&format!("{}-{from}-{step}", camera.id), 2_000);
-            said.extend(incidents.observe(camera, zone, &observation, None, vec![picture]).expect("observed"));
+            said.extend(incidents.observe(camera, zone, &observation, None, vec![picture], observation.at.wall).expect("observed"));
         }
         let end = self.observation(Stage::Cleared, from, from + 2.0 + updates as f64);
-        said.extend(incidents.observe(camera, zone, &end, None, Vec::new()).expect("observed"));
+        said.extend(incidents.observe(camera, zone, &end, None, Vec::new(), end.at.wall).expect("observed"));
         assert_eq!(said.len(), updates + 2);
         said
     }

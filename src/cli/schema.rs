@@ -1,0 +1,47 @@
+//! `gridwatch schema`: the contracts as documents.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use crate::config;
+use crate::event::schema;
+
+/// Print or write the JSON Schemas of config and messages, and the AsyncAPI document.
+/// 输出配置与消息的 JSON Schema 及 AsyncAPI 文档。
+#[derive(Debug, clap::Args)]
+pub struct SchemaArgs {
+    /// Which document; without it, the list of them. 文档名称
+    #[arg(value_parser = ["config", "incident", "node-status", "camera-status", "verdict", "asyncapi"])]
+    document: Option<String>,
+    /// Write all documents of the message contract into this directory. 将消息契约文档写入该目录
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
+}
+
+/// Prints or writes what was asked for.
+pub fn run(args: SchemaArgs) -> anyhow::Result<()> {
+    if let Some(dir) = &args.write {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
+        for name in schema::DOCUMENTS {
+            let path = dir.join(schema::file_name(name));
+            let document = schema::document(name).context("a listed document")?;
+            std::fs::write(&path, schema::text(&document))
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
+            println!("{}", path.display());
+        }
+        return Ok(());
+    }
+    match args.document.as_deref() {
+        None => {
+            println!("config");
+            schema::DOCUMENTS.iter().for_each(|name| println!("{name}"));
+        }
+        Some("config") => print!("{}", schema::text(&config::schema())),
+        Some(name) => {
+            let document = schema::document(name).with_context(|| format!("no document `{name}`"))?;
+            print!("{}", schema::text(&document));
+        }
+    }
+    Ok(())
+}

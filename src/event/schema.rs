@@ -1,0 +1,158 @@
+//! The contract as documents: a JSON Schema per message, and one AsyncAPI 3.0 document over all of them, generated
+//! from the types. Committed copies live in `config/contract/`; `gridwatch schema --write config/contract` renews them.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use super::{CONTRACT, CameraStatus, IncidentEvent, NodeStatus, Verdict};
+
+/// Names of the documents, as `gridwatch schema NAME` takes them.
+pub const DOCUMENTS: [&str; 5] = ["incident", "node-status", "camera-status", "verdict", "asyncapi"];
+
+/// File name of a document's committed copy.
+pub fn file_name(document: &str) -> String {
+    if document == "asyncapi" { "asyncapi.json".into() } else { format!("{document}.schema.json") }
+}
+
+/// A document by its name; `None` if there is none of that name.
+pub fn document(name: &str) -> Option<Value> {
+    Some(match name {
+        "incident" => incident(),
+        "node-status" => of::<NodeStatus>(),
+        "camera-status" => of::<CameraStatus>(),
+        "verdict" => of::<Verdict>(),
+        "asyncapi" => asyncapi(),
+        _ => return None,
+    })
+}
+
+/// The text of a document as it is committed.
+pub fn text(document: &Value) -> String {
+    // `Value` cannot fail to be written.
+    serde_json::to_string_pretty(document).unwrap_or_default() + "\n"
+}
+
+fn of<T: JsonSchema>() -> Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// The incident's schema, with what CloudEvents fixes.
+fn incident() -> Value {
+    let mut schema = of::<IncidentEvent>();
+    for (field, fixed) in [
+        ("specversion", json!({ "const": "1.0" })),
+        ("datacontenttype", json!({ "const": "application/json" })),
+        ("type", json!({ "pattern": format!(r"^cn\.gridwatch\.incident\.(opened|updated|closed)\.{CONTRACT}$") })),
+        ("id", json!({ "pattern": "^[0-9a-f-]{36}/[1-9][0-9]*$" })),
+    ] {
+        if let (Some(Value::Object(property)), Value::Object(fixed)) =
+            (schema.pointer_mut(&format!("/properties/{field}")), fixed)
+        {
+            property.extend(fixed);
+        }
+    }
+    schema
+}
+
+fn asyncapi() -> Value {
+    let node = format!("{{root}}/{CONTRACT}/{{site}}/{{node}}");
+    let node_parameters = json!({
+        "root": { "description": "First part of every topic, `mqtt.root` of the config; may have several levels." },
+        "site": { "description": "The street office or district, `node.site` of the config." },
+        "node": { "description": "The box, `node.id` of the config; unique in its site." },
+    });
+    let parameters = |more: &[(&str, &str)]| {
+        let mut all = node_parameters.clone();
+        for (name, description) in more {
+            all[*name] = json!({ "description": description });
+        }
+        all
+    };
+    let camera = ("camera", "The camera's id.");
+    let channel = |address: String, description: &str, message: &str, parameters: Value| {
+        json!({
+            "address": address,
+            "description": description,
+            "messages": { message: { "$ref": format!("#/components/messages/{message}") } },
+            "parameters": parameters,
+        })
+    };
+    let schema = |document: &str| json!({ "$ref": format!("./{}", file_name(document)) });
+    let operation = |action: &str, channel: &str, retain: bool, summary: &str| {
+        json!({
+            "action": action,
+            "channel": { "$ref": format!("#/channels/{channel}") },
+            "summary": summary,
+            "bindings": { "mqtt": { "qos": 1, "retain": retain, "bindingVersion": "0.2.0" } },
+        })
+    };
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "gridwatch",
+            "version": CONTRACT,
+            "description": "What an edge box tells the dispatch platform, and what it is told back. MQTT 3.1.1 or 5, \
+                QoS 1: a message may come twice, with the same event id. Statements of one incident come in the order \
+                of `seq`; pictures come before the statement that cites them.",
+            "license": { "name": "Apache-2.0" },
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "nodeStatus": channel(
+                format!("{node}/status"),
+                "How the box is; the broker says `offline` for it when it vanishes (last will). A will whose `boot` is \
+                 not that of the newest `online` is late and means nothing.",
+                "nodeStatus",
+                parameters(&[]),
+            ),
+            "cameraStatus": channel(
+                format!("{node}/cameras/{{camera}}/status"),
+                "How a camera's connection is; emptied when the camera is taken out of the config.",
+                "cameraStatus",
+                parameters(&[camera]),
+            ),
+            "incident": channel(
+                format!("{node}/cameras/{{camera}}/incidents/{{kind}}"),
+                "Incidents, each opened once, updated when there is news, and always closed with a reason.",
+                "incident",
+                parameters(&[camera, ("kind", "The scenario's id, such as `fire_lane`.")]),
+            ),
+            "evidence": channel(
+                format!("{node}/cameras/{{camera}}/evidence/{{incident}}/{{file}}"),
+                "A picture; the incident cites it by topic and SHA-256.",
+                "evidence",
+                parameters(&[
+                    camera,
+                    ("incident", "The incident's id."),
+                    ("file", "`<n>.jpg`, n counting from 1."),
+                ]),
+            ),
+            "verdict": channel(
+                format!("{node}/verdict/{{incident}}"),
+                "What the platform decided about an incident. The box keeps its session, so the broker keeps what \
+                 comes while it is away; retained verdicts are read too. The same verdict again counts once.",
+                "verdict",
+                parameters(&[("incident", "The incident's id.")]),
+            ),
+        },
+        "operations": {
+            "sayNodeStatus": operation("send", "nodeStatus", true, "Tells how the box is."),
+            "sayCameraStatus": operation("send", "cameraStatus", true, "Tells how a camera is."),
+            "sayIncident": operation("send", "incident", false, "Makes a statement about an incident."),
+            "sendEvidence": operation("send", "evidence", false, "Sends a picture."),
+            "takeVerdict": operation("receive", "verdict", false, "Takes the platform's verdict."),
+        },
+        "components": { "messages": {
+            "nodeStatus": { "title": "Node status", "payload": schema("node-status") },
+            "cameraStatus": { "title": "Camera status", "payload": schema("camera-status") },
+            "incident": {
+                "title": "Incident",
+                "summary": "A CloudEvents 1.0 event in structured JSON mode.",
+                "payload": schema("incident"),
+            },
+            "evidence": { "title": "Picture", "contentType": "image/jpeg" },
+            "verdict": { "title": "Verdict", "payload": schema("verdict") },
+        } },
+    })
+}
