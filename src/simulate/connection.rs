@@ -90,11 +90,14 @@ impl Connection {
         let timer = sleep_until(self.began);
         tokio::pin!(timer);
         loop {
-            let condition = self.condition();
-            if self.answer_all().is_break() || self.advance(Instant::now(), &condition).is_break() {
+            // The answer may be about another camera than before, so its condition is asked for afterwards.
+            if self.answer_all().is_break() {
                 return;
             }
             let condition = self.condition();
+            if self.advance(Instant::now(), &condition).is_break() {
+                return;
+            }
             timer.as_mut().reset(self.wake(&condition));
             self.inbox.reserve(4096);
             let changed = async {
@@ -252,6 +255,9 @@ impl Connection {
             return Some(reply(StatusCode::Ok).header(PUBLIC, METHODS).build(Vec::new()));
         }
         let Some((camera, track)) = found else { return status(StatusCode::NotFound) };
+        // The camera's own URL stands for its first track (RFC 2326 appendix C.1.1).
+        let kind = if track.is_empty() { Some(Kind::Video) } else { kind(track, &condition) };
+        let Some(kind) = kind else { return status(StatusCode::NotFound) };
         if !self.admitted(request, &condition) {
             count(&self.site.counters.unauthorized, 1);
             let challenge = auth::challenge(self.site.scheme, &self.nonce);
@@ -273,14 +279,7 @@ impl Connection {
                     .header(CONTENT_BASE, format!("{base_url}/"));
                 Some(reply.build(sdp.into_bytes()))
             }
-            Method::Setup => {
-                // A camera with one track takes its own URL for it (RFC 2326 appendix C.1.1).
-                let kind = if track.is_empty() { Some(Kind::Video) } else { kind(track, &condition) };
-                match kind {
-                    Some(kind) => Some(self.set_up(request, camera, kind, reply)),
-                    None => status(StatusCode::NotFound),
-                }
-            }
+            Method::Setup => Some(self.set_up(request, camera, kind, reply)),
             Method::Play => {
                 let Some(session) = self.session.as_mut().filter(|session| session.ready()) else {
                     return status(StatusCode::SessionNotFound);

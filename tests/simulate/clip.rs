@@ -78,3 +78,21 @@ pub fn access_units(codec: Codec, stream: &[u8]) -> Vec<AccessUnit> {
     };
     cuts.windows(2).zip(&keys).enumerate().map(unit).collect()
 }
+
+/// A clip that no decoder understands, but every packetiser: `pictures` of about `bytes`, 25 a second, the first of
+/// each ten a key picture whose parameter sets say `kind`.
+pub fn synthetic(codec: Codec, pictures: usize, bytes: usize, kind: u8) -> Source {
+    let heads: [&[u8]; 2] = match codec {
+        Codec::H265 => [
+            &[0, 0, 1, 64, 1, kind, 0, 0, 1, 66, 1, kind, 0, 0, 1, 68, 1, kind, 0, 0, 1, 38, 1, 128],
+            &[0, 0, 1, 2, 1, 128],
+        ],
+        _ => [&[0, 0, 1, 0x67, 100, 0, kind, 0, 0, 1, 0x68, kind, 0, 0, 1, 0x65, 128], &[0, 0, 1, 0x41, 128]],
+    };
+    let mut stream = Vec::new();
+    for n in 0..pictures {
+        stream.extend(heads[usize::from(n % 10 != 0)]);
+        stream.extend((0..bytes).map(|at| (at % 253 + n) as u8 | 1));
+    }
+    Source::new(access_units(codec, &stream)).expect("the clip can be played")
+}

@@ -1,4 +1,7 @@
 //! Simulated cameras with real viewers: `ffprobe` and `ffmpeg`, a small RTSP client of our own, and gridwatch's.
 
 mod clip;
+mod faults;
 mod ffmpeg;
+mod protocol;
+mod viewer;
