@@ -5,19 +5,23 @@
 //! the one thread that owns the session.
 
 mod card;
+mod catalogue;
 mod classes;
 mod detector;
 pub mod family;
 pub mod letterbox;
 pub mod nms;
+mod pull;
 mod recognise;
 mod runtime;
 mod session;
 
 pub use card::{Card, CardError, Colour, InputSpec, Resize};
+pub use catalogue::{Entry, catalogue};
 pub use classes::COCO;
 pub use detector::{DetectError, Detector, hash};
 pub use family::Family;
+pub use pull::{PullError, pull};
 pub use recognise::RecogniseError;
 pub use runtime::RuntimeError;
 pub use session::{Runtime, SessionError, runtime};
