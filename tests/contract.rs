@@ -33,7 +33,9 @@ fn asyncapi_references_resolve() {
                     match reference.split_once('#') {
                         Some(("", pointer)) => assert!(document.pointer(pointer).is_some(), "{reference}"),
                         _ => assert!(
-                            schema::DOCUMENTS.iter().any(|d| reference == format!("./{}", schema::file_name(d))),
+                            schema::DOCUMENTS
+                                .iter()
+                                .any(|d| reference == format!("./{}", schema::file_name(d))),
                             "{reference}"
                         ),
                     }

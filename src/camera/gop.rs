@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn nothing_after_a_loss_is_kept_up_to_the_next_key_picture() {
         let mut ring = Ring::new(1 << 20);
-        let stream = [(true, false), (false, false), (false, true), (false, false), (true, true), (false, false)];
+        let stream =
+            [(true, false), (false, false), (false, true), (false, false), (true, true), (false, false)];
         stream.iter().enumerate().for_each(|(i, &(key, lost))| ring.push(unit(i as u64, key, lost, 10)));
         assert_eq!(times(&ring.since(Duration::ZERO)), [0, 1, 4, 5]);
     }

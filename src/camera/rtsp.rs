@@ -117,12 +117,15 @@ impl Connection {
             // Some cameras answer the second SETUP or the PLAY with another session id; only one stream is set up here.
             .session_id(retina::client::SessionIdPolicy::UseFirst);
         let failed = |step, error| failure(address, step, &error);
-        let mut session =
-            Session::describe(camera.url.clone(), options).await.map_err(|error| failed("DESCRIBE", error))?;
+        let mut session = Session::describe(camera.url.clone(), options)
+            .await
+            .map_err(|error| failed("DESCRIBE", error))?;
         let video = session.streams().iter().position(|stream| codec_of(stream).is_some());
         let Some(video) = video else {
-            let offered =
-                session.streams().iter().map(|stream| format!("{}/{}", stream.media(), stream.encoding_name()));
+            let offered = session
+                .streams()
+                .iter()
+                .map(|stream| format!("{}/{}", stream.media(), stream.encoding_name()));
             let offered = offered.collect::<Vec<_>>().join(", ");
             return Err(RtspError::NoVideo { address: address.to_owned(), offered });
         };
@@ -166,7 +169,8 @@ impl Connection {
         let (captured, pts_90k) = time.captured(
             ticks(frame.timestamp()),
             arrived.received(),
-            Timestamp::try_from(std::time::SystemTime::from(arrived.received_wall())).unwrap_or_else(|_| Timestamp::now()),
+            Timestamp::try_from(std::time::SystemTime::from(arrived.received_wall()))
+                .unwrap_or_else(|_| Timestamp::now()),
         );
         let codec = self.codec;
         // retina calls a unit without any picture data a random access point, too.
@@ -198,7 +202,9 @@ fn ticks(timestamp: retina::Timestamp) -> i64 {
 
 fn sender_report(packets: &retina::rtcp::ReceivedCompoundPacket, time: &mut Timekeeper) {
     let Some(timestamp) = packets.rtp_timestamp() else { return };
-    let Some(Ok(Some(report))) = packets.pkts().next().map(|packet| packet.as_sender_report()) else { return };
+    let Some(Ok(Some(report))) = packets.pkts().next().map(|packet| packet.as_sender_report()) else {
+        return;
+    };
     // NTP time (RFC 5905 section 6): seconds since 1900 and a binary fraction of a second.
     let since_1970 = report.ntp_timestamp().0.wrapping_sub(retina::UNIX_EPOCH.0);
     let nanoseconds = ((since_1970 & 0xffff_ffff) * 1_000_000_000) >> 32;

@@ -100,15 +100,22 @@ impl Supervisor<'_> {
             let mut online_since = None;
             // A panic in the RTSP library is this camera's trouble alone.
             let result = AssertUnwindSafe(self.run_once(&mut online_since)).catch_unwind().await;
-            let counter =
-                if online_since.is_some() { &self.counters.disconnects } else { &self.counters.failed_attempts };
+            let counter = if online_since.is_some() {
+                &self.counters.disconnects
+            } else {
+                &self.counters.failed_attempts
+            };
             counter.fetch_add(1, Relaxed);
             let (state, detail) = match &result {
-                Ok(Err(error @ RtspError::Unauthorized { .. })) => (CameraState::AuthFailed, error.to_string()),
+                Ok(Err(error @ RtspError::Unauthorized { .. })) => {
+                    (CameraState::AuthFailed, error.to_string())
+                }
                 Ok(Err(error @ RtspError::Silent { .. })) => (CameraState::Stalled, error.to_string()),
                 Ok(Err(error)) => (CameraState::Connecting, error.to_string()),
                 Ok(Ok(())) => return,
-                Err(_) => (CameraState::Connecting, "the RTSP library failed on what the camera sent".to_owned()),
+                Err(_) => {
+                    (CameraState::Connecting, "the RTSP library failed on what the camera sent".to_owned())
+                }
             };
             if online_since.is_some_and(|since: Instant| since.elapsed() >= GOOD_STRETCH) {
                 retry = Retry::default();
@@ -172,7 +179,11 @@ impl Supervisor<'_> {
 
     fn undecodable(&self, since: Duration) -> RtspError {
         let address = self.camera.url.host_str().unwrap_or_default().to_owned();
-        RtspError::Failed { address, step: "receiving", reason: format!("no key picture for {} s", since.as_secs()) }
+        RtspError::Failed {
+            address,
+            step: "receiving",
+            reason: format!("no key picture for {} s", since.as_secs()),
+        }
     }
 
     /// Sends a state, waiting for room; the same one is not sent twice.
@@ -231,7 +242,8 @@ mod tests {
     fn retries_are_quick_at_first_and_slow_after_a_refused_password() {
         let check = |refused, expected: &[u64]| {
             let mut retry = Retry::default();
-            let delays: Vec<_> = expected.iter().map(|_| retry.next(refused, 1.0).as_millis() as u64).collect();
+            let delays: Vec<_> =
+                expected.iter().map(|_| retry.next(refused, 1.0).as_millis() as u64).collect();
             assert_eq!(delays, expected);
         };
         check(false, &[250, 500, 1000, 2000, 4000, 4000, 4000]);

@@ -53,7 +53,11 @@ impl Timekeeper {
         let elapsed_s = arrived.saturating_duration_since(start).as_secs_f64();
         let by_sender = self.anchor.map(|(anchor, anchor_s)| anchor_s + seconds(tick, anchor));
         let media_s = match by_sender {
-            Some(at_s) if (at_s - elapsed_s).abs() <= DRIFT_S_MAX && at_s >= self.latest_s - REORDER_S_MAX => at_s,
+            Some(at_s)
+                if (at_s - elapsed_s).abs() <= DRIFT_S_MAX && at_s >= self.latest_s - REORDER_S_MAX =>
+            {
+                at_s
+            }
             // The first picture of a connection, or a sender whose clock jumped, stopped or runs at the wrong speed.
             _ => {
                 let at_s = elapsed_s.max(self.latest_s);
@@ -113,7 +117,11 @@ mod tests {
     fn media_time_goes_on_over_a_reconnect() {
         let (mut keeper, start) = (Timekeeper::default(), Instant::now());
         let at = |keeper: &mut Timekeeper, tick: i64, ms| {
-            keeper.captured(tick, start + Duration::from_millis(ms), Timestamp::UNIX_EPOCH).0.media.as_millis()
+            keeper
+                .captured(tick, start + Duration::from_millis(ms), Timestamp::UNIX_EPOCH)
+                .0
+                .media
+                .as_millis()
         };
         assert_eq!(at(&mut keeper, 5_000_000, 0), 0);
         assert_eq!(at(&mut keeper, 5_090_000, 1000), 1000);

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::{Model, Provider};
 use crate::detect::{self, Card, Detector, catalogue};
+use crate::detection::Class;
 
 /// Where a packaged gridwatch keeps the models that it brings along.
 const SHIPPED: &str = "/usr/share/gridwatch/models";
@@ -100,12 +101,15 @@ pub fn inspect(file: &Path, provider: Provider, threads: usize) -> anyhow::Resul
     let detector = Detector::load(&model)?;
     let card = if Card::path_for(file).exists() { "by its card" } else { "recognised from its outputs" };
     let input = detector.input();
-    let names: Vec<&str> = detector.classes().iter().map(detect_class).collect();
+    let names: Vec<&str> = detector.classes().iter().map(Class::as_str).collect();
     println!("file       {}", file.display());
     println!("sha256     {}", detector.stamp().sha256);
     println!("name       {}", detector.stamp().name);
     println!("family     {} ({card})", detector.family());
-    println!("input      {}x{}, {:?}, {:?}, pad {}", input.width, input.height, input.colour, input.resize, input.pad);
+    println!(
+        "input      {}x{}, {:?}, {:?}, pad {}",
+        input.width, input.height, input.colour, input.resize, input.pad
+    );
     println!("           scale {:.6}, mean {:?}, std {:?}", input.scale, input.mean, input.std);
     println!("classes    {}: {}", names.len(), names.join(", "));
     if !detector.classes_are_named() {
@@ -114,7 +118,9 @@ pub fn inspect(file: &Path, provider: Provider, threads: usize) -> anyhow::Resul
     println!("runtime    {}", runtime.library().display());
     println!("providers  {:?} (built into the runtime)", runtime.providers());
     match detector.fallback() {
-        Some(why) => println!("runs on    {:?}, because {provider:?} cannot be used: {why}", detector.provider()),
+        Some(why) => {
+            println!("runs on    {:?}, because {provider:?} cannot be used: {why}", detector.provider())
+        }
         None => println!("runs on    {:?}, {threads} thread(s)", detector.provider()),
     }
     println!("inference  {:.1} ms, median of {TRIALS}", detector.measure(TRIALS)?.as_secs_f64() * 1e3);
@@ -123,10 +129,6 @@ pub fn inspect(file: &Path, provider: Provider, threads: usize) -> anyhow::Resul
 
 /// Inferences that `inspect` times.
 const TRIALS: usize = 5;
-
-fn detect_class(class: &crate::detection::Class) -> &str {
-    class.as_str()
-}
 
 /// Fetches a catalogued model into `dir`, or among the installed models, or into `models`.
 pub fn pull(name: &str, dir: Option<&Path>) -> anyhow::Result<()> {
@@ -139,13 +141,15 @@ pub fn pull(name: &str, dir: Option<&Path>) -> anyhow::Result<()> {
     };
     let installed = Path::new(INSTALLED);
     let usual = if installed.is_dir() { installed } else { Path::new("models") };
-    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(entry.bytes) } else { ProgressBar::hidden() };
+    let bar =
+        if std::io::stderr().is_terminal() { ProgressBar::new(entry.bytes) } else { ProgressBar::hidden() };
     let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
         .context("progress bar")?;
     bar.set_style(style);
     bar.set_message(entry.name.clone());
     let file = detect::pull(entry, dir.unwrap_or(usual), |done| bar.set_position(done))?;
     bar.finish_and_clear();
+    let file = std::path::absolute(&file).unwrap_or(file);
     println!("{} ({}, sha256 verified)", file.display(), entry.licence);
     println!("use it with: [models.{name}] file = \"{}\"", file.display());
     Ok(())
@@ -153,8 +157,8 @@ pub fn pull(name: &str, dir: Option<&Path>) -> anyhow::Result<()> {
 
 /// Directories that may hold models, without doubles.
 fn model_dirs(extra: Option<&Path>) -> Vec<PathBuf> {
-    let executable = std::env::current_exe().ok();
-    let share = executable.as_deref().and_then(|e| Some(e.parent()?.parent()?.join("share/gridwatch/models")));
+    // The same variable that the config goes by.
+    let share = std::env::var_os("GRIDWATCH_SHARE").map(|share| Path::new(&share).join("models"));
     let mut dirs: Vec<PathBuf> = Vec::new();
     let all = extra.map(Path::to_owned).into_iter().chain(["models".into()]).chain(share);
     for dir in all.chain([SHIPPED.into(), INSTALLED.into()]) {

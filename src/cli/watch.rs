@@ -11,7 +11,9 @@ use jiff::tz::TimeZone;
 use crate::config::{self, Level, Mqtt, Text};
 use crate::dispatch::{Received, Subscription};
 use crate::event::topic::watch_filters;
-use crate::event::{CameraStatus, Certainty, ClosedReason, EvidenceKind, Incident, IncidentEvent, NodeStatus, Phase};
+use crate::event::{
+    CameraStatus, Certainty, ClosedReason, EvidenceKind, Incident, IncidentEvent, NodeStatus, Phase,
+};
 use crate::frame::CameraState;
 use crate::store::Follower;
 
@@ -166,8 +168,7 @@ impl Printer {
 
 /// A line to standard output; foreign control characters cannot move the cursor.
 fn print_line(line: &str) -> anyhow::Result<()> {
-    let clean: String =
-        line.chars().map(|c| if c.is_control() && c != '\x1b' { ' ' } else { c }).collect();
+    let clean: String = line.chars().map(|c| if c.is_control() && c != '\x1b' { ' ' } else { c }).collect();
     writeln!(std::io::stdout().lock(), "{clean}").context("standard output is closed")
 }
 

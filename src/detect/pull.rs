@@ -28,7 +28,9 @@ pub enum PullError {
         reason: String,
     },
     /// The connection ended early, several times.
-    #[error("`{url}` broke off after {got} of {wanted} bytes; hint: run the same command again, it goes on from there")]
+    #[error(
+        "`{url}` broke off after {got} of {wanted} bytes; hint: run the same command again, it goes on from there"
+    )]
     Short {
         /// The address.
         url: String,
@@ -46,7 +48,9 @@ pub enum PullError {
         wanted: u64,
     },
     /// The bytes are not the model's.
-    #[error("`{url}` gave another file: its sha256 is {found}, the catalogue says {expected}; it was not kept")]
+    #[error(
+        "`{url}` gave another file: its sha256 is {found}, the catalogue says {expected}; it was not kept"
+    )]
     WrongHash {
         /// The address.
         url: String,
@@ -145,11 +149,7 @@ fn fetch(entry: &Entry, url: &str, part: &Path, progress: &mut impl FnMut(u64)) 
         }
         std::fs::remove_file(part).map_err(|e| write_error(part, entry, e))?;
         if !resumed {
-            return Err(PullError::WrongHash {
-                url: url.to_owned(),
-                found,
-                expected: entry.sha256.clone(),
-            });
+            return Err(PullError::WrongHash { url: url.to_owned(), found, expected: entry.sha256.clone() });
         }
         // What an earlier run left may have been the fault; once more from the start.
         resumed = false;
@@ -166,10 +166,8 @@ fn fetch_once(
     progress: &mut impl FnMut(u64),
 ) -> Result<(), PullError> {
     let writing = |e: io::Error| write_error(part, entry, e);
-    let connection = |e: &dyn std::fmt::Display| PullError::Connection {
-        url: url.to_owned(),
-        reason: e.to_string(),
-    };
+    let connection =
+        |e: &dyn std::fmt::Display| PullError::Connection { url: url.to_owned(), reason: e.to_string() };
     let mut out = OpenOptions::new().create(true).append(true).open(part).map_err(writing)?;
     let mut got = length(part);
     if got > entry.bytes {
@@ -189,10 +187,11 @@ fn fetch_once(
             out.set_len(0).map_err(writing)?;
             return Err(PullError::Short { url: url.to_owned(), got: 0, wanted: entry.bytes });
         }
-        200 => {
+        200 if got > 0 => {
             out.set_len(0).map_err(writing)?;
             got = 0;
         }
+        200 => {}
         status => return Err(PullError::Status { url: url.to_owned(), status }),
     }
     // The limit on foreign bytes is the catalogue's size, kept below.

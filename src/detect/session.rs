@@ -30,11 +30,18 @@ pub enum SessionError {
         reason: String,
     },
     /// The model ran into an error.
-    #[error("inference failed: {0}")]
-    Run(String),
+    #[error("`{file}` does not run: {reason}")]
+    Run {
+        /// The model.
+        file: PathBuf,
+        /// What ONNX Runtime says, on one line.
+        reason: String,
+    },
     /// An output holds something else than numbers.
-    #[error("output `{name}` is {kind}; detectors give numbers")]
+    #[error("output `{name}` of `{file}` is {kind}; detectors give numbers")]
     OutputKind {
+        /// The model.
+        file: PathBuf,
         /// The output.
         name: String,
         /// What it is.
@@ -56,6 +63,7 @@ pub struct Port {
 /// A model loaded into ONNX Runtime.
 pub struct Session {
     inner: ort::session::Session,
+    file: PathBuf,
     inputs: Vec<Port>,
     half_input: bool,
     provider: Provider,
@@ -90,7 +98,7 @@ impl Session {
         let inputs = inner.inputs().iter().map(port).collect();
         let half_input =
             inner.inputs().first().and_then(|i| i.dtype().tensor_type()) == Some(TensorElementType::Float16);
-        Ok(Self { inner, inputs, half_input, provider, fallback })
+        Ok(Self { inner, file: file.to_owned(), inputs, half_input, provider, fallback })
     }
 
     /// Declared inputs, in order.
@@ -119,7 +127,8 @@ impl Session {
         inputs: &[Input<'_>],
         read: impl FnOnce(&[Output<'_>]) -> R,
     ) -> Result<R, SessionError> {
-        let failed = |e: ort::Error| SessionError::Run(one_line(&e.to_string()));
+        let file = &self.file;
+        let failed = |e: ort::Error| run_error(file, &e);
         let halves: Vec<Option<Vec<f16>>> = inputs
             .iter()
             .map(|input| match input {
@@ -144,16 +153,20 @@ impl Session {
             });
         }
         let returned = self.inner.run(&values[..]).map_err(failed)?;
-        let outputs = read_outputs(&returned)?;
+        let outputs = read_outputs(file, &returned)?;
         Ok(read(&outputs))
     }
 }
 
-fn read_outputs<'a>(returned: &'a SessionOutputs<'_>) -> Result<Vec<Output<'a>>, SessionError> {
-    returned.keys().enumerate().map(|(i, name)| read_output(name, &returned[i])).collect()
+fn run_error(file: &Path, e: &ort::Error) -> SessionError {
+    SessionError::Run { file: file.to_owned(), reason: one_line(&e.to_string()) }
 }
 
-fn read_output<'a>(name: &'a str, value: &'a DynValue) -> Result<Output<'a>, SessionError> {
+fn read_outputs<'a>(file: &Path, returned: &'a SessionOutputs<'_>) -> Result<Vec<Output<'a>>, SessionError> {
+    returned.keys().enumerate().map(|(i, name)| read_output(file, name, &returned[i])).collect()
+}
+
+fn read_output<'a>(file: &Path, name: &'a str, value: &'a DynValue) -> Result<Output<'a>, SessionError> {
     fn wide<'a, T: ort::value::PrimitiveTensorElementType + Copy + 'a>(
         value: &'a DynValue,
         widen: impl Fn(T) -> f32,
@@ -173,10 +186,10 @@ fn read_output<'a>(name: &'a str, value: &'a DynValue) -> Result<Output<'a>, Ses
         Some(TensorElementType::Int32) => wide(value, |v: i32| v as f32),
         _ => {
             let kind = kind.map_or_else(|| value.dtype().to_string(), |k| format!("a tensor of {k:?}"));
-            return Err(SessionError::OutputKind { name: name.to_owned(), kind });
+            return Err(SessionError::OutputKind { file: file.to_owned(), name: name.to_owned(), kind });
         }
     };
-    let (shape, values) = read.map_err(|e| SessionError::Run(one_line(&e.to_string())))?;
+    let (shape, values) = read.map_err(|e| run_error(file, &e))?;
     Ok(Output { name, shape, values })
 }
 

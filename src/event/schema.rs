@@ -43,7 +43,10 @@ fn incident() -> Value {
     for (field, fixed) in [
         ("specversion", json!({ "const": "1.0" })),
         ("datacontenttype", json!({ "const": "application/json" })),
-        ("type", json!({ "pattern": format!(r"^cn\.gridwatch\.incident\.(opened|updated|closed)\.{CONTRACT}$") })),
+        (
+            "type",
+            json!({ "pattern": format!(r"^cn\.gridwatch\.incident\.(opened|updated|closed)\.{CONTRACT}$") }),
+        ),
         ("id", json!({ "pattern": "^[0-9a-f-]{36}/[1-9][0-9]*$" })),
     ] {
         if let (Some(Value::Object(property)), Value::Object(fixed)) =

@@ -55,7 +55,9 @@ impl Broker {
         let lines = lines.replace("DIR", &dir.path().display().to_string());
         let config = dir.path().join("mosquitto.conf");
         // Root would be dropped to a user who cannot read the files of the test.
-        let text = format!("listener {port} 127.0.0.1\npersistence false\nuser root\nmax_queued_messages 0\n{lines}");
+        let text = format!(
+            "listener {port} 127.0.0.1\npersistence false\nuser root\nmax_queued_messages 0\n{lines}"
+        );
         std::fs::write(&config, text).expect("written");
         let child = Command::new(program("mosquitto").expect("mosquitto"))
             .arg("-c")

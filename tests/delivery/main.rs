@@ -68,10 +68,7 @@ fn pictures_then_the_statement_that_cites_them() {
             let event: IncidentEvent = serde_json::from_slice(&message.payload).expect("an incident");
             for (n, evidence) in event.data.evidence.iter().enumerate() {
                 let topic = evidence.topic.as_deref().expect("published");
-                assert_eq!(
-                    topic,
-                    format!("{BASE}/cameras/gate/evidence/{}/{}.jpg", said[0].incident, n + 1)
-                );
+                assert_eq!(topic, format!("{BASE}/cameras/gate/evidence/{}/{}.jpg", said[0].incident, n + 1));
                 assert_eq!(pictures.get(topic), Some(&evidence.sha256), "the picture comes first");
                 cited += 1;
             }
@@ -214,7 +211,8 @@ fn a_refused_password_is_said_and_tried_again() {
         )
     };
     // mosquitto_passwd's PBKDF2-SHA512 line would need that program; a plugin-free way is an anonymous-off broker.
-    let _broker = Broker::start_with(port, "allow_anonymous false\npassword_file DIR/passwd\n", &[("passwd", "")]);
+    let _broker =
+        Broker::start_with(port, "allow_anonymous false\npassword_file DIR/passwd\n", &[("passwd", "")]);
     let site = Site::with(&mqtt("secret"));
     let store = site.store();
     let dispatch = dispatch(&site, &store);

@@ -28,7 +28,8 @@ pub struct Site {
 impl Site {
     /// With a broker at this port of the loopback interface, or none.
     pub fn new(port: Option<u16>) -> Self {
-        let mqtt = port.map(|port| format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nroot = \"city/grid\"\n"));
+        let mqtt =
+            port.map(|port| format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nroot = \"city/grid\"\n"));
         Self::with(&mqtt.unwrap_or_default())
     }
 
@@ -37,7 +38,9 @@ impl Site {
         std::fs::create_dir_all(dir.path().join("models")).expect("made");
         std::fs::write(dir.path().join("models/street-v1.onnx"), b"").expect("written");
         let mut text = format!("[node]\nsite = \"yuhua\"\nid = \"box-1\"\ndata_dir = \"data\"\n{mqtt}\n");
-        for (camera, scenario) in [("gate", "fire_lane"), ("market", "street_vending"), ("tower", "thrown_object")] {
+        for (camera, scenario) in
+            [("gate", "fire_lane"), ("market", "street_vending"), ("tower", "thrown_object")]
+        {
             text += &format!(
                 "[[camera]]\nid = \"{camera}\"\nname = \"{camera} camera\"\nurl = \"rtsp://127.0.0.1/{camera}\"\n\
                  [[zone]]\nid = \"zone\"\nname = \"东侧\"\ncamera = \"{camera}\"\nscenario = \"{scenario}\"\n\
@@ -98,7 +101,8 @@ impl Site {
     }
 
     pub fn thrown(&self, at: f64) -> Observation {
-        let points = (0..10).map(|i| (at + f64::from(i) * 0.04, Point { x: 0.5, y: 0.1 + 0.05 * i as f32 })).collect();
+        let points =
+            (0..10).map(|i| (at + f64::from(i) * 0.04, Point { x: 0.5, y: 0.1 + 0.05 * i as f32 })).collect();
         Observation {
             objects: Vec::new(),
             trajectory: Some(Trajectory {
@@ -135,7 +139,11 @@ impl Site {
         for step in 0..=updates {
             let observation = self.observation(Stage::Confirmed, from, from + 1.0 + step as f64);
             let picture = self.snapshot(&format!("{}-{from}-{step}", camera.id), 2_000);
-            said.extend(incidents.observe(camera, zone, &observation, None, vec![picture], observation.at.wall).expect("observed"));
+            said.extend(
+                incidents
+                    .observe(camera, zone, &observation, None, vec![picture], observation.at.wall)
+                    .expect("observed"),
+            );
         }
         let end = self.observation(Stage::Cleared, from, from + 2.0 + updates as f64);
         said.extend(incidents.observe(camera, zone, &end, None, Vec::new(), end.at.wall).expect("observed"));
