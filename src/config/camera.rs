@@ -399,6 +399,9 @@ pub(super) fn check_place(item: &mut Item, grid_code_length: Option<usize>) {
                 }
             }
         }
+        // One that is there but wrong has been remarked on.
+        (None, Some(_)) if item.has("/place/lon") => {}
+        (Some(_), None) if item.has("/place/lat") => {}
         (Some(_), None) => item.error("/place/lon", "`lon` without `lat`", None),
         (None, Some(_)) => item.error("/place/lat", "`lat` without `lon`", None),
     }

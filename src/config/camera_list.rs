@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::csv::{self, Row};
 use super::item::Item;
 use super::names::half_width;
-use super::problem::{Problem, Severity, nearest};
-use super::source::{Source, read_bytes};
+use super::problem::{Severity, nearest};
+use super::source::{Source, read_bytes, why};
 
 /// How a CSV file is encoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
@@ -200,7 +200,8 @@ impl CameraListTable {
         let bytes = match read_bytes(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let message = format!("cannot read the list of cameras `{}`: {error}", self.file.display());
+                let message =
+                    format!("cannot read the list of cameras `{}`: {}", self.file.display(), why(&error));
                 item.error("/file", message, "the path is relative to the config file".to_owned());
                 return (Vec::new(), None);
             }
@@ -214,15 +215,23 @@ impl CameraListTable {
             rows.pop_front();
         }
         let Some(header) = rows.pop_front() else {
-            item.problems.push(list_problem(&source, &(0..0), "the list of cameras is empty", None));
+            item.problems.push(source.problem(
+                &(0..0),
+                Severity::Error,
+                "the list of cameras is empty",
+                None,
+            ));
             return (Vec::new(), Some(source));
         };
+        let noted = item.problems.len();
         let columns = self.recognise(item, &source, &header);
-        if !columns.iter().any(|(_, pointer)| *pointer == "/url") {
+        if !columns.iter().any(|(_, pointer)| *pointer == "/url") && item.problems.len() == noted {
             let message = "no column holds the stream addresses";
             let hint =
                 "name it `取流地址` or `url`, or say which it is: `columns = { url = \"…\" }`".to_owned();
-            item.problems.push(list_problem(&source, &header.at, message, Some(hint)));
+            item.problems.push(source.problem(&header.at, Severity::Error, message, Some(hint)));
+        }
+        if item.failed() {
             return (Vec::new(), Some(source));
         }
         let read = |row: &Row| self.row(&source, row, header.fields.len(), &columns, camera_schema);
@@ -232,6 +241,12 @@ impl CameraListTable {
 
     /// Which column of the file goes where.
     fn recognise(&self, item: &mut Item, source: &Source, header: &Row) -> Vec<(usize, &'static str)> {
+        if let Some(odd) = header.fields.iter().find(|field| field.text.contains('\u{fffd}')) {
+            let hint = "leave `encoding` out, or save the file as UTF-8".to_owned();
+            let message = "this header has characters that cannot be read";
+            item.problems.push(source.problem(&odd.at, Severity::Error, message, Some(hint)));
+            return Vec::new();
+        }
         let headers: Vec<String> = header.fields.iter().map(|field| plain_header(&field.text)).collect();
         let mut columns: Vec<(usize, &'static str)> = Vec::new();
         for (column, pointer, known) in COLUMNS {
@@ -251,10 +266,15 @@ impl CameraListTable {
                 ([], None) => {}
                 ([first, second, ..], _) => {
                     let (a, b) = (&header.fields[*first].text, &header.fields[*second]);
-                    let message = format!("columns `{a}` and `{}` could both be meant", b.text);
                     let key = key_of(pointer);
                     let hint = format!("say which one: `columns = {{ {key} = \"{a}\" }}`");
-                    item.problems.push(list_problem(source, &b.at, &message, Some(hint)));
+                    let (severity, message) = if matches!(column, Column::Id | Column::Url) {
+                        (Severity::Error, format!("columns `{a}` and `{}` could both be meant", b.text))
+                    } else {
+                        columns.push((*first, pointer));
+                        (Severity::Warning, format!("column `{a}` is taken, `{}` is not", b.text))
+                    };
+                    item.problems.push(source.problem(&b.at, severity, message, Some(hint)));
                 }
             }
         }
@@ -269,7 +289,7 @@ impl CameraListTable {
         columns: &[(usize, &'static str)],
         camera_schema: &Value,
     ) -> Item {
-        let mut item = Item::new(source, row.at.clone());
+        let mut item = Item::new(source, "this row", row.at.clone());
         for &(index, pointer) in columns {
             let Some(field) = row.fields.get(index) else { continue };
             let text = match pointer {
@@ -302,7 +322,7 @@ impl CameraListTable {
             }
         }
         if row.broken {
-            item.error("", "a quotation mark in this row is not closed", None);
+            item.error("", "the quotation marks in this row do not match", None);
         } else if let Some(extra) =
             row.fields.get(width..).and_then(|more| more.iter().find(|f| !f.text.trim().is_empty()))
         {
@@ -313,15 +333,6 @@ impl CameraListTable {
         }
         item
     }
-}
-
-fn list_problem(
-    source: &Source,
-    at: &std::ops::Range<usize>,
-    message: &str,
-    hint: Option<String>,
-) -> Problem {
-    source.problem(at, Severity::Error, message, hint)
 }
 
 fn positions(headers: &[String], known: &[&str]) -> Vec<usize> {

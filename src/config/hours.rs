@@ -80,6 +80,9 @@ fn read_spans(text: &str) -> Result<Vec<(u8, u16, u16)>, String> {
     {
         plain = plain.replace(written, meant);
     }
+    if plain.is_empty() {
+        return Err("this text names neither days nor times".to_owned());
+    }
     let split = plain.find(|c: char| c.is_ascii_digit()).unwrap_or(plain.len());
     let (days, times) = plain.split_at(split);
     let days = read_days(days.trim().trim_end_matches([',', ':']))?;

@@ -18,6 +18,8 @@ use super::source::Source;
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     pub source: Arc<Source>,
+    /// How the table is headed, for messages: `[node]`, `[[camera]]`.
+    header: String,
     /// The whole table.
     pub at: Range<usize>,
     /// Its sound values.
@@ -30,14 +32,14 @@ pub(super) struct Item {
 
 impl Item {
     /// An empty table at this place.
-    pub fn new(source: &Arc<Source>, at: Range<usize>) -> Self {
-        let source = Arc::clone(source);
-        Self { source, at, json: Map::new(), problems: Vec::new(), spans: BTreeMap::new() }
+    pub fn new(source: &Arc<Source>, header: &str, at: Range<usize>) -> Self {
+        let (source, header) = (Arc::clone(source), header.to_owned());
+        Self { source, header, at, json: Map::new(), problems: Vec::new(), spans: BTreeMap::new() }
     }
 
     /// Checks a TOML table against the schema of an object.
-    pub fn read(source: &Arc<Source>, value: &Spanned<DeValue>, schema: &Value) -> Self {
-        let mut item = Self::new(source, value.span());
+    pub fn read(source: &Arc<Source>, header: &str, value: &Spanned<DeValue>, schema: &Value) -> Self {
+        let mut item = Self::new(source, header, value.span());
         if let Some(Value::Object(json)) = item.check("", "", value, schema) {
             item.json = json;
         }
@@ -149,7 +151,7 @@ impl Item {
         let at = value.span();
         self.spans.insert(pointer.to_owned(), at.clone());
         if let Some(choices) = choices(schema) {
-            return self.check_choice(name, value, &choices);
+            return self.check_choice(pointer, name, value, &choices);
         }
         let wanted = schema["type"].as_str().unwrap_or("object");
         match (wanted, value.get_ref()) {
@@ -175,32 +177,35 @@ impl Item {
                 }
                 for missing in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                     if !table.contains_key(missing) {
-                        let message = match name {
-                            "" => format!("`{missing}` is missing"),
-                            _ => format!("`{missing}` is missing in `{name}`"),
-                        };
-                        let hint = schema["properties"][missing]["description"].as_str().map(first_sentence);
-                        self.note(&at, Severity::Error, message, hint);
+                        let around = if name.is_empty() { self.header.clone() } else { format!("`{name}`") };
+                        let meant = schema["properties"][missing]["description"].as_str();
+                        let hint = meant.map(|text| format!("`{missing}`: {}", first_sentence(text)));
+                        self.note(&at, Severity::Error, format!("{around} has no `{missing}`"), hint);
                     }
                 }
                 Some(Value::Object(json))
             }
             ("array", DeValue::Array(array)) => {
-                let mut list = Vec::with_capacity(array.len());
-                for (index, inner) in array.iter().enumerate() {
-                    list.push(self.check(&format!("{pointer}/{index}"), name, inner, &schema["items"]));
-                }
                 let count = |key: &str| schema[key].as_u64().map(|n| n as usize);
                 let (min, max) = (count("minItems").unwrap_or(0), count("maxItems").unwrap_or(usize::MAX));
-                if !(min..=max).contains(&list.len()) {
-                    let wanted = if min == max { format!("{min}") } else { format!("at least {min}") };
-                    self.note(
-                        &at,
-                        Severity::Error,
-                        format!("`{name}` needs {wanted} values, here are {}", list.len()),
-                        schema["description"].as_str().map(first_sentence),
-                    );
+                if !(min..=max).contains(&array.len()) {
+                    let message =
+                        format!("{} needs {min} values, here are {}", label(pointer, name), array.len());
+                    let hint = schema["description"].as_str().map(first_sentence);
+                    self.note(&at, Severity::Error, message, hint);
                     return None;
+                }
+                let noted = self.problems.len();
+                let list: Vec<Option<Value>> = array
+                    .iter()
+                    .enumerate()
+                    .map(|(index, inner)| {
+                        self.check(&format!("{pointer}/{index}"), name, inner, &schema["items"])
+                    })
+                    .collect();
+                if list.len() > 1 && list.iter().all(Option::is_none) {
+                    // All of them have the same trouble; once is enough.
+                    self.problems.truncate(noted + 1);
                 }
                 list.into_iter().collect::<Option<Vec<_>>>().map(Value::Array)
             }
@@ -223,7 +228,9 @@ impl Item {
             }
             ("number", DeValue::Integer(_) | DeValue::Float(_)) => {
                 let text = match value.get_ref() {
-                    DeValue::Integer(n) if n.radix() != 10 => return self.refuse_type(name, wanted, value),
+                    DeValue::Integer(n) if n.radix() != 10 => {
+                        return self.refuse_type(pointer, name, wanted, value);
+                    }
                     DeValue::Integer(n) => n.as_str(),
                     DeValue::Float(n) => n.as_str(),
                     _ => "",
@@ -235,14 +242,20 @@ impl Item {
                 }
                 inside.map(Value::from)
             }
-            _ => self.refuse_type(name, wanted, value),
+            _ => self.refuse_type(pointer, name, wanted, value),
         }
     }
 
-    fn check_choice(&mut self, name: &str, value: &Spanned<DeValue>, choices: &[&str]) -> Option<Value> {
+    fn check_choice(
+        &mut self,
+        pointer: &str,
+        name: &str,
+        value: &Spanned<DeValue>,
+        choices: &[&str],
+    ) -> Option<Value> {
         match value.get_ref().as_str() {
             Some(given) => self.one_of(name, given, &value.span(), choices),
-            None => self.refuse_type(name, "string", value),
+            None => self.refuse_type(pointer, name, "string", value),
         }
     }
 
@@ -257,30 +270,51 @@ impl Item {
         None
     }
 
-    fn refuse_type(&mut self, name: &str, wanted: &str, value: &Spanned<DeValue>) -> Option<Value> {
+    fn refuse_type(
+        &mut self,
+        pointer: &str,
+        name: &str,
+        wanted: &str,
+        value: &Spanned<DeValue>,
+    ) -> Option<Value> {
         let at = value.span();
         let written = self.source.text.get(at.clone()).unwrap_or_default().to_owned();
+        // Elements of a list have no key of their own to show.
+        let assigned = |value: &str| {
+            if is_element(pointer) { format!("`{value}`") } else { format!("`{name} = {value}`") }
+        };
         let (found, hint) = match value.get_ref() {
             DeValue::String(text) => {
-                let bare = matches!(wanted, "integer" | "number") && text.trim().parse::<f64>().is_ok()
-                    || wanted == "boolean" && matches!(text.trim(), "true" | "false");
-                let without = bare.then(|| format!("without quotes: `{name} = {}`", text.trim()));
-                let listed = (wanted == "array").then(|| format!("in brackets: `{name} = [\"…\"]`"));
-                ("a text", without.or(listed))
+                let text = text.trim();
+                let number = matches!(wanted, "integer" | "number");
+                let bare = number && text.parse::<f64>().is_ok()
+                    || wanted == "boolean" && matches!(text, "true" | "false");
+                let hint = if bare {
+                    Some(format!("without quotes: {}", assigned(text)))
+                } else if number && text.starts_with(|c: char| c.is_ascii_digit()) {
+                    let unit = unit(name);
+                    let of = if unit.is_empty() { String::new() } else { format!(" of{unit}") };
+                    Some(format!("write the bare number{of}, without quotes"))
+                } else if wanted == "array" {
+                    Some(format!("in brackets: {}", assigned("[\"…\"]")))
+                } else {
+                    None
+                };
+                ("a text", hint)
             }
             // A password of digits only is the one number that must not be repeated.
             DeValue::Integer(_) | DeValue::Float(_) if wanted == "string" => {
                 let shown = if name.contains("password") { "…" } else { written.as_str() };
-                ("a number", Some(format!("in quotes: `{name} = \"{shown}\"`")))
+                ("a number", Some(format!("in quotes: {}", assigned(&format!("\"{shown}\"")))))
             }
             DeValue::Float(_) if wanted == "integer" => ("a number with a fraction", None),
             DeValue::Integer(_) | DeValue::Float(_) => ("a number", None),
             DeValue::Boolean(_) => ("true or false", None),
-            DeValue::Datetime(_) => ("a date or time", Some("put it in quotes".to_owned())),
-            DeValue::Array(_) => ("a list", None),
-            DeValue::Table(_) if wanted == "array" => {
-                ("a table", Some(format!("double brackets: `[[{name}]]`, one for each")))
+            DeValue::Datetime(_) if wanted == "string" => {
+                ("a date or time", Some("put it in quotes".to_owned()))
             }
+            DeValue::Datetime(_) => ("a date or time", None),
+            DeValue::Array(_) => ("a list", None),
             DeValue::Table(_) => ("a table", None),
         };
         let wanted = match wanted {
@@ -291,9 +325,21 @@ impl Item {
             "array" => "a list in brackets",
             _ => "a table",
         };
-        self.note(&at, Severity::Error, format!("`{name}` must be {wanted}, not {found}"), hint);
+        let message = format!("{} must be {wanted}, not {found}", label(pointer, name));
+        self.note(&at, Severity::Error, message, hint);
         None
     }
+}
+
+fn is_element(pointer: &str) -> bool {
+    pointer
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn label(pointer: &str, name: &str) -> String {
+    if is_element(pointer) { format!("a value in `{name}`") } else { format!("`{name}`") }
 }
 
 fn unknown_key(key: &str, table: &str) -> String {

@@ -21,6 +21,7 @@ use super::problem::{ConfigError, Problem, Scope, Severity, did_you_mean, neares
 use super::scenario::{Scenario, Scenarios};
 use super::secret::PASSWORD_KEYS;
 use super::source::{Source, read_bytes, utf8};
+use super::syntax::syntax_problems;
 use super::zone::ZoneTable;
 use super::{Camera, Config, DisabledCamera, schema};
 use crate::frame::CameraId;
@@ -42,7 +43,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let source = Arc::new(Source::new(path, text.to_owned()));
     let (table, syntax) = DeTable::parse_recoverable(&source.text);
     if !syntax.is_empty() {
-        return Err(ConfigError::Invalid(syntax.iter().map(|e| syntax_problem(&source, e)).collect()));
+        return Err(ConfigError::Invalid(syntax_problems(&source, &syntax)));
     }
     let dir = path.parent().map(Path::to_owned).unwrap_or_default();
     Reading {
@@ -62,28 +63,6 @@ fn not_utf8(path: &Path, bytes: &[u8], at: usize) -> Problem {
     let source = Source::new(path, before);
     let problem = source.problem(&(end..end), Severity::Error, "the file is not UTF-8 text", Some(hint));
     Problem { scope: Scope::File, ..problem }
-}
-
-/// A syntax error, without the line of the file that the parser would quote: it may hold a password.
-pub(super) fn syntax_problem(source: &Source, error: &toml::de::Error) -> Problem {
-    let at = error.span().unwrap_or(0..0);
-    let problem = source.problem(&at, Severity::Error, error.message(), syntax_hint(source, error, at.start));
-    Problem { scope: Scope::File, ..problem }
-}
-
-fn syntax_hint(source: &Source, error: &toml::de::Error, at: usize) -> Option<String> {
-    let line = source.text.get(..at)?.rsplit('\n').next()?.len();
-    let line = source.text.get(at - line..)?.lines().next()?;
-    if line.contains(['“', '”', '‘', '’', '，', '＝', '＂']) {
-        return Some(
-            "Chinese punctuation outside a text? TOML needs \" , = as typed on an English keyboard"
-                .to_owned(),
-        );
-    }
-    error
-        .message()
-        .contains("duplicate key")
-        .then(|| "the same name stands twice; remove one of them".to_owned())
 }
 
 /// Problems so far, each said once.
@@ -212,9 +191,19 @@ impl Reading<'_> {
                 }
                 _ => format!("unknown key `{name}` outside of any table"),
             };
-            let fatal = matches!(nearest(name, known.iter().copied()), Some("node" | "mqtt"));
+            let near = nearest(name, known.iter().copied());
+            let fatal = matches!(near, Some("node" | "mqtt"));
             let scope = if fatal { Scope::File } else { Scope::Setting };
-            let hint = did_you_mean(name, &known);
+            // A key above its table's line: say which line.
+            let owner = known.iter().find(|table| !schema_of(table)["properties"][name].is_null());
+            let hint = match (near, owner) {
+                (Some(near), _) => format!("did you mean `{}`?", header(near)),
+                (None, Some(owner)) => format!("move it below the line `{}`", header(owner)),
+                (None, None) => {
+                    let headers: Vec<String> = known.iter().map(|table| header(table)).collect();
+                    format!("known here: {}", headers.join(", "))
+                }
+            };
             self.report.add(self.source.problem(&key.span(), Severity::Error, table, Some(hint)), &scope);
         }
     }
@@ -222,20 +211,20 @@ impl Reading<'_> {
     /// The item of a top-level table, if it is there; an error otherwise noted has the given scope.
     fn table(&mut self, name: &str, scope: &Scope) -> Option<Item> {
         let value = self.table.get(name)?;
-        let schema = &schema::of_file()["properties"][name];
+        let schema = schema_of(name);
         if !value.get_ref().is_table() {
             let message = format!("`{name}` must be a table");
             let hint = format!("begin it with a line `[{name}]`");
             self.report.add(self.source.problem(&value.span(), Severity::Error, message, Some(hint)), scope);
             return None;
         }
-        Some(Item::read(self.source, value, schema))
+        Some(Item::read(self.source, &format!("[{name}]"), value, schema))
     }
 
     /// The items of a table of tables, such as `[models.NAME]`, by name.
     fn named(&mut self, name: &str) -> Vec<(String, Item)> {
         let Some(value) = self.table.get(name) else { return Vec::new() };
-        let schema = &schema::of_file()["properties"][name]["additionalProperties"];
+        let schema = &schema_of(name)["additionalProperties"];
         let tables = value.get_ref().as_table().into_iter().flatten();
         let (sound, odd): (Vec<_>, Vec<_>) = tables.partition(|(_, value)| value.get_ref().is_table());
         if !value.get_ref().is_table() {
@@ -244,17 +233,18 @@ impl Reading<'_> {
         for (key, _) in odd {
             self.not_tables(&key.span(), &format!("{name}.{}", key.get_ref()), &format!("[{name}.NAME]"));
         }
-        let source = self.source;
-        sound
-            .into_iter()
-            .map(|(key, value)| (key.get_ref().to_string(), Item::read(source, value, schema)))
-            .collect()
+        let read = |(key, value): (&Spanned<toml::de::DeString>, &Spanned<DeValue>)| {
+            let key = key.get_ref().to_string();
+            let item = Item::read(self.source, &format!("[{name}.{key}]"), value, schema);
+            (key, item)
+        };
+        sound.into_iter().map(read).collect()
     }
 
     /// The items of an array of tables, such as `[[camera]]`.
     fn list(&mut self, name: &str) -> Vec<Item> {
         let Some(value) = self.table.get(name) else { return Vec::new() };
-        let schema = &schema::of_file()["properties"][name]["items"];
+        let schema = &schema_of(name)["items"];
         let Some(list) = value.get_ref().as_array() else {
             self.not_tables(&value.span(), name, &format!("[[{name}]]"));
             return Vec::new();
@@ -263,7 +253,8 @@ impl Reading<'_> {
         for value in odd {
             self.not_tables(&value.span(), name, &format!("[[{name}]]"));
         }
-        sound.into_iter().map(|value: &Spanned<DeValue>| Item::read(self.source, value, schema)).collect()
+        let header = format!("[[{name}]]");
+        sound.into_iter().map(|value| Item::read(self.source, &header, value, schema)).collect()
     }
 
     fn not_tables(&mut self, at: &std::ops::Range<usize>, name: &str, header: &str) {
@@ -336,31 +327,24 @@ impl Reading<'_> {
         scenarios
     }
 
-    /// The models whose file is there, and why the others are not.
-    fn models(&mut self) -> (BTreeMap<String, Model>, BTreeMap<String, String>) {
+    /// The models whose file is there, and what is wrong with the others.
+    fn models(&mut self) -> (BTreeMap<String, Model>, BTreeMap<String, Problem>) {
         let (mut models, mut broken) = (BTreeMap::new(), BTreeMap::new());
         let mut items = self.named("models");
+        let written = items.len();
         if !items.iter().any(|(name, _)| name == model::SHIPPED_MODEL) {
-            items.push((model::SHIPPED_MODEL.to_owned(), Item::new(self.source, 0..0)));
+            let header = format!("[models.{}]", model::SHIPPED_MODEL);
+            items.push((model::SHIPPED_MODEL.to_owned(), Item::new(self.source, &header, 0..0)));
         }
-        for (name, mut item) in items {
-            let written = item.at != (0..0);
+        for (index, (name, mut item)) in items.into_iter().enumerate() {
             let sound = if item.failed() { None } else { item.typed::<ModelTable>() };
-            match sound.and_then(|table| table.resolve(&name, &mut item, &self.dir)) {
-                Some(model) => {
-                    models.insert(name, model);
-                }
-                None => {
-                    let why = item.problems.first().map(|p| p.message.clone()).unwrap_or_default();
-                    let hint = item.problems.first().and_then(|p| p.hint.clone());
-                    broken.insert(
-                        name,
-                        hint.filter(|_| !written).map_or(why.clone(), |hint| format!("{why}; {hint}")),
-                    );
-                }
+            if let Some(model) = sound.and_then(|table| table.resolve(&name, &mut item, &self.dir)) {
+                models.insert(name, model);
+            } else if let Some(problem) = item.problems.first() {
+                broken.insert(name, problem.clone());
             }
-            // The shipped model is only missed by cameras that use it.
-            if written {
+            // The shipped model is missed only if a camera uses it.
+            if index < written {
                 self.report.take(&mut item, &Scope::Setting);
             }
         }
@@ -370,7 +354,7 @@ impl Reading<'_> {
     /// Every camera that is written somewhere, each with an id of its own.
     fn drafts(&mut self, grid_code_length: Option<usize>) -> Vec<Draft> {
         let mut items = self.list("camera");
-        let camera_schema = &schema::of_file()["properties"]["camera"]["items"];
+        let camera_schema = &schema_of("camera")["items"];
         for mut item in self.list("camera_list") {
             let table: Option<CameraListTable> = if item.failed() { None } else { item.typed() };
             if let Some(table) = table {
@@ -471,7 +455,7 @@ impl Reading<'_> {
         drafts: Vec<Draft>,
         layers: &Layers,
         models: &BTreeMap<String, Model>,
-        broken_models: &BTreeMap<String, String>,
+        broken_models: &BTreeMap<String, Problem>,
     ) -> (Vec<Camera>, Vec<DisabledCamera>) {
         let (mut cameras, mut disabled) = (Vec::new(), Vec::new());
         for mut draft in drafts {
@@ -492,15 +476,13 @@ impl Reading<'_> {
                 let mut merged = draft.item.clone();
                 merged.json = json;
                 if let Some(table) = merged.typed::<CameraTable>() {
-                    let name = table.keys.model.as_deref().unwrap_or(model::SHIPPED_MODEL);
-                    let mut known = models.clone();
-                    if let Some(why) = broken_models.get(name) {
-                        draft.item.error("/model", why.clone(), None);
-                        known = BTreeMap::new();
-                    }
-                    if !draft.item.failed() {
+                    let model = table.keys.model.as_deref().unwrap_or(model::SHIPPED_MODEL);
+                    if let Some(problem) = broken_models.get(model) {
+                        draft.object(problem);
+                        self.report.add(problem.clone(), &Scope::Setting);
+                    } else {
                         let mut all = [&mut draft.item, &mut group, &mut defaults];
-                        camera = table.resolve(&mut all, &self.dir, &known);
+                        camera = table.resolve(&mut all, &self.dir, models);
                     }
                 }
             }
@@ -544,7 +526,7 @@ struct Layers {
 
 impl Layers {
     fn read(reading: &mut Reading, grid_code_length: Option<usize>) -> Self {
-        let none = Item::new(reading.source, 0..0);
+        let none = Item::new(reading.source, "[defaults]", 0..0);
         let mut defaults = reading.table("defaults", &Scope::Setting).unwrap_or_else(|| none.clone());
         check_place(&mut defaults, grid_code_length);
         reading.report.take(&mut defaults, &Scope::Setting);
@@ -575,6 +557,22 @@ impl Layers {
             camera.warn("/group", format!("there is no `[groups.{name}]`: only `[defaults]` apply"), hint);
         }
         (self.none.clone(), None)
+    }
+}
+
+fn schema_of(table: &str) -> &'static Value {
+    &schema::of_file()["properties"][table]
+}
+
+/// The line that begins a table of this name.
+fn header(name: &str) -> String {
+    let schema = schema_of(name);
+    if schema["type"] == "array" {
+        format!("[[{name}]]")
+    } else if schema["additionalProperties"]["type"] == "object" {
+        format!("[{name}.NAME]")
+    } else {
+        format!("[{name}]")
     }
 }
 

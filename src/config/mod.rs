@@ -16,6 +16,7 @@ mod scenario;
 mod schema;
 mod secret;
 mod source;
+mod syntax;
 mod zone;
 
 pub use camera::{Camera, Credentials, DisabledCamera, Place, Transport};

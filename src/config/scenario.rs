@@ -11,7 +11,8 @@ use toml::de::DeTable;
 use super::item::Item;
 use super::names::check_id;
 use super::problem::{Problem, Severity, did_you_mean};
-use super::source::{Source, read_bytes, utf8};
+use super::source::{Source, read_bytes, utf8, why};
+use super::syntax::syntax_problems;
 
 /// How urgent: blue, yellow, orange, red; maps to GB/T 28181 AlarmPriority 4..1.
 #[derive(
@@ -185,11 +186,11 @@ impl Scenario {
     pub(super) fn read(source: &Arc<Source>) -> (Option<Self>, Vec<Problem>) {
         let (table, syntax) = DeTable::parse_recoverable(&source.text);
         if !syntax.is_empty() {
-            return (None, syntax.iter().map(|e| super::load::syntax_problem(source, e)).collect());
+            return (None, syntax_problems(source, &syntax));
         }
         let (at, table) = (table.span(), table.into_inner());
         let value = toml::Spanned::new(at, toml::de::DeValue::Table(table));
-        let mut item = Item::read(source, &value, super::schema::of_scenario());
+        let mut item = Item::read(source, "this scenario", &value, super::schema::of_scenario());
         let scenario: Option<Self> = if item.failed() { None } else { item.typed() };
         if let Some(scenario) = &scenario {
             check_id(&mut item, "/id", &scenario.id);
@@ -210,7 +211,7 @@ impl Scenario {
         scenarios: &mut Scenarios,
         read: &mut Vec<Arc<Source>>,
     ) -> Result<Vec<Problem>, String> {
-        let cannot = |e| format!("cannot read `{}`: {e}", dir.display());
+        let cannot = |e| format!("cannot read the directory `{}`: {}", dir.display(), why(&e));
         let mut paths: Vec<_> = std::fs::read_dir(dir)
             .map_err(cannot)?
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -219,7 +220,7 @@ impl Scenario {
         paths.sort();
         let mut problems = Vec::new();
         for path in paths {
-            let text = read_bytes(&path).map_err(|e| e.to_string()).and_then(|bytes| {
+            let text = read_bytes(&path).map_err(|e| why(&e)).and_then(|bytes| {
                 utf8(&bytes).map(str::to_owned).map_err(|_| "it is not UTF-8 text".to_owned())
             });
             match text {

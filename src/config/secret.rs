@@ -140,13 +140,13 @@ fn layer_of<'a>(layers: &'a mut [&mut Item], key: &str) -> &'a mut Item {
 
 fn read_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let bytes =
-        super::source::read_bytes(path).map_err(|e| format!("cannot read the password in {shown}: {e}"))?;
+    let bytes = super::source::read_bytes(path)
+        .map_err(|e| format!("cannot read the password in `{shown}`: {}", super::source::why(&e)))?;
     if bytes.len() > PASSWORD_BYTES_MAX {
-        return Err(format!("{shown} is too large to be a password"));
+        return Err(format!("`{shown}` is too large to be a password"));
     }
     let text =
-        super::source::utf8(&bytes).map_err(|_| format!("the password in {shown} is not UTF-8 text"))?;
+        super::source::utf8(&bytes).map_err(|_| format!("the password in `{shown}` is not UTF-8 text"))?;
     not_empty(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
