@@ -10,6 +10,7 @@ mod classes;
 mod detector;
 pub mod family;
 pub mod letterbox;
+pub mod movers;
 pub mod nms;
 mod pull;
 mod recognise;
