@@ -9,6 +9,7 @@ mod catalogue;
 mod classes;
 mod detector;
 pub mod family;
+pub mod foreground;
 pub mod letterbox;
 pub mod movers;
 pub mod nms;

@@ -1,0 +1,298 @@
+//! What stands in a zone and was not there before, whatever it is: a model of the empty place, and what differs and stays.
+//!
+//! The picture is reduced to a grid of at most 160 x 90 cells. Each cell knows its empty value (slow), its latest steady
+//! value (fast) and its noise. A cell counts when it differs from empty and has been steady for three seconds, until it is
+//! seen empty again: movers never get there, and who walks past in front erases nothing. Cells that count are never learnt.
+//!
+//! | happens | answer |
+//! |---|---|
+//! | exposure, gain, clouds over the whole picture | gain and offset are fitted on what has not changed |
+//! | shadow or lamp on a part | the region keeps the empty place's structure and colour: no object, learnt |
+//! | something that stood there from the start drives off | the empty model has the outline, the picture has not: learnt |
+//! | infrared switch | learnt anew in seconds; what counted before goes on counting until its place changes |
+//! | everything changes otherwise (camera turned, lens covered) | learnt anew; `settled` is false meanwhile |
+
+mod exposure;
+mod grid;
+mod region;
+
+use std::time::Duration;
+
+use crate::detection::ZoneForeground;
+use crate::frame::Picture;
+use crate::geometry::Polygon;
+use crate::observation::ZoneId;
+
+use exposure::Exposure;
+use grid::{Grid, Sample, ZoneCells};
+use region::Kind;
+
+/// A cell that differs must be steady for this long to count, in seconds.
+const STEADY_S: f64 = 3.0;
+/// A cell that counts must be seen empty for this long, and in two pictures, to count no longer.
+const EMPTY_S: f64 = 1.5;
+/// Learning takes this long, in seconds, and at least three pictures.
+const LEARN_S: f64 = 5.0;
+const LEARN_PICTURES: u32 = 3;
+/// Time constant in which an empty cell's slow changes are learnt, in seconds.
+const SLOW_S: f64 = 60.0;
+/// Time constant of a cell's noise, in seconds.
+const NOISE_S: f64 = 30.0;
+/// A cell differs beyond this many grey levels, ...
+const LUMA_MIN: f32 = 7.0;
+/// ... or this many times its noise if that is more, ...
+const LUMA_NOISES: f32 = 4.5;
+/// ... or by this much in colour (both chroma planes together).
+const CHROMA_MIN: f32 = 12.0;
+/// No noise is believed to exceed this many grey levels: else a busy place would go blind.
+const NOISE_MAX: f32 = 12.0;
+/// When more than this share of all cells differs at once, the model is of another picture.
+const LOST_SHARE: f32 = 0.5;
+/// Regions with fewer cells are noise.
+const REGION_CELLS_MIN: usize = 3;
+/// Most boxes reported per zone.
+const BOXES_MAX: usize = 16;
+
+/// What is known about one cell.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    /// The empty place.
+    empty: Sample,
+    /// Mean deviation from it in grey levels.
+    noise: f32,
+    /// The value that has been steady, and since when.
+    steady: Sample,
+    steady_since: Duration,
+    /// Since when it looks empty, while it counts.
+    empty_since: Option<Duration>,
+    /// Whether it differs from empty and has stayed so.
+    counts: bool,
+    /// Whether it counted before the light changed and the model was learnt anew, with the object in it.
+    held: bool,
+}
+
+impl Cell {
+    fn new(sample: Sample, at: Duration) -> Self {
+        Self {
+            empty: sample,
+            noise: 1.5,
+            steady: sample,
+            steady_since: at,
+            empty_since: None,
+            counts: false,
+            held: false,
+        }
+    }
+
+    fn differs(&self, now: &Sample, coloured: bool) -> bool {
+        let luma = (now.luma - self.empty.luma).abs();
+        luma > LUMA_MIN.max(LUMA_NOISES * self.noise)
+            || (coloured && now.chroma_distance(&self.empty) > CHROMA_MIN)
+    }
+
+    /// Whether the value is the one that was there before; more lenient than `differs`, for noise on both sides.
+    fn is_steady(&self, now: &Sample, coloured: bool) -> bool {
+        let luma = (now.luma - self.steady.luma).abs();
+        luma <= LUMA_MIN.max(3.0 * self.noise)
+            && (!coloured || now.chroma_distance(&self.steady) <= CHROMA_MIN)
+    }
+
+    /// Takes what is there now for the empty place.
+    fn learn(&mut self, now: &Sample) {
+        *self = Self { empty: *now, counts: false, held: false, empty_since: None, ..*self };
+    }
+}
+
+/// The model of one picture size.
+struct Model {
+    grid: Grid,
+    zones: Vec<ZoneCells>,
+    cells: Vec<Cell>,
+    /// When learning began and how many pictures it has had; `None` when learnt.
+    learning: Option<(Duration, u32)>,
+    last: Duration,
+    /// Mean distance from grey of the last picture: an infrared picture has none.
+    colour: f32,
+}
+
+/// Static foreground of any kind in the zones of one camera.
+pub struct Foreground {
+    zones: Vec<(ZoneId, Polygon)>,
+    model: Option<Model>,
+}
+
+impl Foreground {
+    /// Knows nothing yet: the first pictures are taken for the empty place.
+    pub fn new(zones: &[(ZoneId, Polygon)]) -> Self {
+        Self { zones: zones.to_vec(), model: None }
+    }
+
+    /// Takes the next picture, at whatever interval; gives one answer per zone, in the order of `new`.
+    pub fn observe(&mut self, picture: &Picture) -> Vec<ZoneForeground> {
+        let Some(grid) = Grid::of(picture) else { return self.unsettled() };
+        let at = picture.captured.media;
+        let samples = grid.samples(picture);
+        if self.model.as_ref().is_none_or(|m| m.grid != grid) {
+            let zones = self.zones.iter().map(|(_, polygon)| grid.cells_of(polygon)).collect();
+            self.model = Some(Model::new(grid, zones, &samples, at));
+            return self.unsettled();
+        }
+        let Some(model) = &mut self.model else { return self.unsettled() };
+        if !model.observe(&samples, at) {
+            return self.unsettled();
+        }
+        let object = model.objects(&samples, at);
+        let report = |(id, cells): (&(ZoneId, Polygon), &ZoneCells)| {
+            let (covered, boxes) = model.grid.covered(cells, &object);
+            let boxes = boxes.into_iter().take(BOXES_MAX).collect();
+            ZoneForeground { zone: id.0.to_string(), covered, boxes, settled: true }
+        };
+        self.zones.iter().zip(&model.zones).map(report).collect()
+    }
+
+    fn unsettled(&self) -> Vec<ZoneForeground> {
+        let blank = |(id, _): &(ZoneId, Polygon)| ZoneForeground {
+            zone: id.to_string(),
+            covered: 0.0,
+            boxes: Vec::new(),
+            settled: false,
+        };
+        self.zones.iter().map(blank).collect()
+    }
+}
+
+impl Model {
+    fn new(grid: Grid, zones: Vec<ZoneCells>, samples: &[Sample], at: Duration) -> Self {
+        let cells = samples.iter().map(|s| Cell::new(*s, at)).collect();
+        Self { grid, zones, cells, learning: Some((at, 1)), last: at, colour: grid::colour(samples) }
+    }
+
+    /// Brings the cells up to date; false while nothing can be said.
+    fn observe(&mut self, samples: &[Sample], at: Duration) -> bool {
+        let passed_s = at.saturating_sub(self.last).as_secs_f64();
+        self.last = at;
+        let (colour_before, colour) = (self.colour, grid::colour(samples));
+        self.colour = colour;
+        if grid::infrared_switched(colour_before, colour) {
+            self.relearn(samples, at, true);
+            return false;
+        }
+        if let Some((began, pictures)) = self.learning {
+            self.follow(samples, at, None);
+            let done = (at.saturating_sub(began)).as_secs_f64() >= LEARN_S && pictures + 1 >= LEARN_PICTURES;
+            self.learning = (!done).then_some((began, pictures + 1));
+            if done {
+                for cell in &mut self.cells {
+                    cell.empty = cell.steady;
+                }
+            }
+            return done;
+        }
+        self.adjust(samples);
+        let coloured = grid::is_coloured(colour);
+        let differing = self.cells.iter().zip(samples).filter(|(c, s)| c.differs(s, coloured)).count();
+        if differing as f32 > LOST_SHARE * self.cells.len() as f32 {
+            self.relearn(samples, at, false);
+            return false;
+        }
+        self.follow(samples, at, Some(passed_s));
+        true
+    }
+
+    /// Starts anew; `hold` keeps what counted counting: only the light is new, the heap is still there.
+    fn relearn(&mut self, samples: &[Sample], at: Duration, hold: bool) {
+        for (cell, sample) in self.cells.iter_mut().zip(samples) {
+            let held = hold && (cell.held ^ cell.counts);
+            *cell = Cell { held, ..Cell::new(*sample, at) };
+        }
+        self.learning = Some((at, 1));
+    }
+
+    /// Expresses the model in the exposure of this picture, if that has changed.
+    fn adjust(&mut self, samples: &[Sample]) {
+        let pairs = self.cells.iter().zip(samples).filter(|(c, _)| !c.counts);
+        let pairs: Vec<(f32, f32)> = pairs.map(|(c, s)| (c.empty.luma, s.luma)).collect();
+        let exposure = Exposure::fit(&pairs);
+        if exposure.is_neutral() {
+            return;
+        }
+        for cell in &mut self.cells {
+            cell.empty.luma = exposure.apply(cell.empty.luma);
+            cell.steady.luma = exposure.apply(cell.steady.luma);
+        }
+    }
+
+    /// Follows every cell; `passed_s` is `None` while learning.
+    fn follow(&mut self, samples: &[Sample], at: Duration, passed_s: Option<f64>) {
+        let coloured = grid::is_coloured(self.colour);
+        let share = |time_s: f64| passed_s.map_or(0.0, |s| 1.0 - (-s / time_s).exp()) as f32;
+        let (slow, calm) = (share(SLOW_S), share(NOISE_S));
+        for (cell, now) in self.cells.iter_mut().zip(samples) {
+            if cell.is_steady(now, coloured) {
+                cell.steady = cell.steady.mixed(now, 0.3);
+            } else {
+                (cell.steady, cell.steady_since) = (*now, at);
+            }
+            if passed_s.is_none() {
+                continue;
+            }
+            let deviation = (now.luma - cell.empty.luma).abs().min(NOISE_MAX);
+            if cell.differs(now, coloured) {
+                cell.empty_since = None;
+                let steady_s = at.saturating_sub(cell.steady_since).as_secs_f64();
+                cell.counts |= steady_s >= STEADY_S;
+                if steady_s == 0.0 && !cell.counts {
+                    // Restless: leaves, water, a flag. A quarter as fast, so that a passer-by does not blind the place.
+                    cell.noise += 0.25 * calm * (deviation - cell.noise);
+                }
+            } else {
+                cell.noise += calm * (deviation - cell.noise);
+                let since = *cell.empty_since.get_or_insert(at);
+                if cell.counts && at.saturating_sub(since).as_secs_f64() >= EMPTY_S {
+                    cell.counts = false;
+                }
+                if !cell.counts {
+                    cell.empty = cell.empty.mixed(now, slow);
+                }
+            }
+        }
+    }
+
+    /// Which cells hold an object; regions that are only light, or the outline of what has left, are learnt on the way.
+    fn objects(&mut self, samples: &[Sample], _at: Duration) -> Vec<bool> {
+        for cell in self.cells.iter_mut().filter(|c| c.held && c.counts) {
+            // The place of something that was held has changed for good: it has gone, and this is the empty place.
+            let steady = cell.steady;
+            cell.learn(&steady);
+        }
+        let counting: Vec<bool> = self.cells.iter().map(|c| c.counts).collect();
+        let mut object: Vec<bool> = self.cells.iter().map(|c| c.held).collect();
+        let empty: Vec<Sample> = self.cells.iter().map(|c| c.empty).collect();
+        // What stands there is compared as it was when steady: somebody may be walking past just now.
+        let steady: Vec<Sample> = self.cells.iter().map(|c| c.steady).collect();
+        let noise: Vec<f32> = self.cells.iter().map(|c| c.noise).collect();
+        let scene = region::Scene {
+            grid: &self.grid,
+            counting: &counting,
+            empty: &empty,
+            steady: &steady,
+            noise: &noise,
+        };
+        for region in scene.regions() {
+            if region.len() < REGION_CELLS_MIN {
+                continue;
+            }
+            match scene.kind(&region, grid::is_coloured(self.colour)) {
+                Kind::Object => region.iter().for_each(|&i| object[i] = true),
+                Kind::Light | Kind::Left => {
+                    for &i in &region {
+                        let steady = self.cells[i].steady;
+                        self.cells[i].learn(&steady);
+                    }
+                }
+            }
+        }
+        debug_assert_eq!(samples.len(), object.len());
+        object
+    }
+}
