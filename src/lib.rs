@@ -57,6 +57,7 @@
 pub mod camera;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod decode;
 pub mod detect;
 pub mod detection;

@@ -1,3 +1,7 @@
-//! The `gridwatch` binary.
+//! The `gridwatch` binary: parse, call the library, print the error with its hint, pick the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gridwatch::cli::main()
+}

@@ -14,11 +14,14 @@ pub struct CheckArgs {
     #[arg(default_value = "/etc/gridwatch/gridwatch.toml")]
     pub config: PathBuf,
     /// Print one JSON document instead of text. 输出 JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "online")]
     pub json: bool,
+    /// Also try every model, camera and the broker, and print how it went. 同时测试模型、摄像机和消息服务器
+    #[arg(long)]
+    pub online: bool,
 }
 
-/// Prints every problem and a summary; exit code 0 without errors, 1 if cameras or settings are wrong, 2 if nothing would start.
+/// Prints every problem and a summary; exit code 0 without errors, 1 if cameras or settings are wrong or do not answer, 2 if nothing would start.
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let result = config::load(&args.config);
     let (config, problems) = match &result {
@@ -34,7 +37,10 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         println!("{}", summary(config, problems));
     }
-    let errors = problems.iter().any(|p| p.severity == Severity::Error);
+    let mut errors = problems.iter().any(|p| p.severity == Severity::Error);
+    if let (true, Some(config)) = (args.online, config) {
+        errors |= !super::online::run(config)?;
+    }
     Ok(ExitCode::from(match (config, errors) {
         (None, _) => 2,
         (Some(_), true) => 1,

@@ -1,7 +1,78 @@
-//! The command line, one file per verb.
+//! The verbs of the one binary; each file is one verb.
 
 pub mod check;
+mod demo;
 pub mod models;
+mod online;
+mod replay;
+mod run;
 pub mod schema;
 pub mod simulate;
 pub mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// gridwatch watches city cameras for street vending, thrown objects and blocked fire lanes.
+///
+/// 雪亮工程视频智能分析：占道经营、高空抛物、消防通道占用。
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+    /// How much is logged to stderr: error, warn, info, debug, or a filter such as `gridwatch::camera=debug` [default:
+    /// the variable GRIDWATCH_LOG, else info for `run`, warn for the others].
+    #[arg(long, global = true)]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Watch the cameras of a config until stopped; this is what the service runs. 按配置运行。
+    Run(run::RunArgs),
+    /// Say everything that is wrong with a config, with its place and a hint. 检查配置。
+    Check(check::CheckArgs),
+    /// Show the whole chain on simulated cameras, from RTSP to incidents at a real broker. 演示。
+    Demo(demo::DemoArgs),
+    /// Run the pipeline on a video file, or the rules on a recorded trace. 回放录像或检测记录。
+    Replay(replay::ReplayArgs),
+    /// Show incidents and statuses as they arrive at the broker, or in the local store. 实时查看事件。
+    Watch(watch::WatchArgs),
+    /// List, inspect and fetch detectors. 模型。
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
+    /// Print the JSON Schemas of config and messages, and the AsyncAPI document. 输出数据格式说明。
+    Schema(schema::SchemaArgs),
+    /// Play clips as RTSP cameras, with faults to order. 模拟摄像机。
+    Simulate(simulate::SimulateArgs),
+}
+
+/// Parses the arguments, runs the verb, prints an error as `error:` / `Caused by:` / `hint:`, gives the exit code.
+pub fn main() -> ExitCode {
+    let Arguments { verb, log } = Arguments::parse();
+    let usual = if matches!(verb, Verb::Run(_)) { "info" } else { "warn" };
+    let filter = log.or_else(|| std::env::var("GRIDWATCH_LOG").ok()).unwrap_or_else(|| usual.to_owned());
+    let filter = tracing_subscriber::EnvFilter::try_new(&filter)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let done = |()| ExitCode::SUCCESS;
+    let outcome = match verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Demo(args) => demo::run(args),
+        Verb::Replay(args) => replay::run(args),
+        Verb::Watch(args) => watch::run(args).map(done),
+        Verb::Models(command) => models::run(command).map(done),
+        Verb::Schema(args) => schema::run(args).map(done),
+        Verb::Simulate(args) => simulate::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        for cause in error.chain().skip(1) {
+            eprintln!("Caused by: {cause}");
+        }
+        ExitCode::FAILURE
+    })
+}

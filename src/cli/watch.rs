@@ -154,7 +154,7 @@ impl Printer {
                 None => print_line(&serde_json::to_string(incident)?),
             };
         }
-        print_line(&incident_line(incident, &self.zone))
+        print_line(&incident_line(incident, &self.zone, None))
     }
 
     fn status(&mut self, topic: &str, line: &str, payload: &[u8]) -> anyhow::Result<()> {
@@ -172,8 +172,8 @@ fn print_line(line: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{clean}").context("standard output is closed")
 }
 
-/// Time, level, kind, camera, zone, phase, description, picture.
-fn incident_line(incident: &Incident, zone: &TimeZone) -> String {
+/// Time, level, kind, camera, zone, phase, description, picture (under `data_dir`, if that is known).
+pub(super) fn incident_line(incident: &Incident, zone: &TimeZone, data_dir: Option<&Path>) -> String {
     let at = incident.closed_at.unwrap_or(incident.last_seen).to_zoned(zone.clone());
     let (colour, level) = match incident.level {
         Level::Blue => ("34", "蓝 blue"),
@@ -185,7 +185,8 @@ fn incident_line(incident: &Incident, zone: &TimeZone) -> String {
     let Text { zh: title_zh, en: title_en } = &incident.title;
     let Text { zh, en } = &incident.description;
     let picture = incident.evidence.iter().rev().find(|e| e.kind == EvidenceKind::Snapshot);
-    let picture = picture.map(|e| format!(" [{}]", plain(&e.path))).unwrap_or_default();
+    let full = |path: &str| data_dir.map_or_else(|| path.to_owned(), |dir| dir.join(path).display().to_string());
+    let picture = picture.map(|e| format!(" [{}]", plain(&full(&e.path)))).unwrap_or_default();
     let (camera, place) = (plain(&incident.camera.name), plain(&incident.zone.name));
     format!(
         "{} \x1b[{colour}m{level}\x1b[0m {} {} · {camera} · {place} · {phase} · {} {}{picture}",

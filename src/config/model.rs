@@ -109,6 +109,9 @@ fn candidates(file: &Path, dir: &Path) -> Vec<PathBuf> {
     let share = std::env::var_os("GRIDWATCH_SHARE").map(PathBuf::from);
     // `../models`: the config lies in `config/` of a checkout.
     let beside = [dir.join(file), dir.join("models").join(file), dir.join("../models").join(file)];
-    let installed = [share, Some("/usr/share/gridwatch".into())].into_iter().flatten();
+    // A binary that was built in a checkout finds the checkout's models, wherever the config lies.
+    let program = std::env::current_exe().unwrap_or_default();
+    let checkout = program.ancestors().skip(1).take(4).map(Path::to_owned);
+    let installed = share.into_iter().chain(checkout).chain([PathBuf::from("/usr/share/gridwatch")]);
     beside.into_iter().chain(installed.map(|share| share.join("models").join(file))).collect()
 }

@@ -15,6 +15,10 @@ pub struct Planes {
     converter: Option<scaling::Context>,
 }
 
+// SAFETY: swscale's context has no thread affinity, it is plain memory; only the wrapper's raw pointer hides that. It is
+// used through `&mut self` alone, so by one thread at a time.
+unsafe impl Send for Planes {}
+
 impl Planes {
     /// The frame as a picture.
     pub fn picture(&mut self, frame: &ff::frame::Video, captured: Captured) -> Result<Picture, DecodeError> {

@@ -1,0 +1,364 @@
+//! `gridwatch replay`: the pipeline on a video file, or the rules alone on a recorded trace.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Camera, Config};
+use crate::daemon::{Looked, Replay};
+use crate::evidence::{Annotator, ZoneView};
+use crate::detection::Findings;
+use crate::event::IncidentEvent;
+
+/// Arguments of `gridwatch replay`.
+#[derive(Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// A video file, or a trace written with --record. 录像文件或检测记录。
+    input: PathBuf,
+    /// Take the zones of a camera from this config.
+    #[arg(long, short, requires = "camera")]
+    config: Option<PathBuf>,
+    /// Which camera of the config.
+    #[arg(long, requires = "config")]
+    camera: Option<String>,
+    /// Without --config: a scenario to watch for, such as `fire_lane`; may be given several times.
+    #[arg(long, conflicts_with = "config")]
+    scenario: Vec<String>,
+    /// Without --config: the zone, as `x,y x,y x,y` in ratios of the picture [default: the whole picture].
+    #[arg(long, conflicts_with = "config")]
+    polygon: Option<String>,
+    /// Without --config: a setting of the scenario's rule, such as `dwell_s=8`; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "config")]
+    settings: Vec<String>,
+    /// Use this detector instead of the shipped one.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Write what was found in each picture to this file, as JSON lines.
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Write a video with boxes, zones and dwell clocks drawn in.
+    #[arg(long)]
+    annotate: Option<PathBuf>,
+    /// As fast as it was filmed, instead of as fast as it goes.
+    #[arg(long)]
+    real_time: bool,
+    /// Keep store and evidence here [default: a temporary directory that is deleted].
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+}
+
+/// First line of a trace.
+#[derive(Debug, Serialize, Deserialize)]
+struct TraceHeader {
+    gridwatch_trace: u32,
+    source: String,
+    model: Option<crate::detection::ModelStamp>,
+}
+
+/// The trace format's version; raised when `Findings` changes its meaning.
+const TRACE_VERSION: u32 = 1;
+
+/// A directory that goes with its owner.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        let dir = std::env::temp_dir().join(format!("gridwatch-replay-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs the file through; incidents go to stdout as JSON lines, a summary to stderr.
+pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    let scratch = Scratch::new()?;
+    let mut config = match &args.config {
+        Some(path) => load(path)?,
+        None => load(&written_config(&args, &scratch.0)?)?,
+    };
+    config.node.data_dir = args.data_dir.clone().unwrap_or_else(|| scratch.0.join("data"));
+    if let (Some(model), Some(_)) = (&args.model, &args.config) {
+        for settings in config.models.values_mut() {
+            settings.file.clone_from(model);
+        }
+    }
+    let camera = the_camera(&config, args.camera.as_deref())?;
+    let started = Instant::now();
+    let stdout = std::io::stdout();
+    let print = move |event: &IncidentEvent| {
+        // A closed pipe is the reader's way to say enough.
+        if let Ok(line) = serde_json::to_string(event) {
+            let _ = writeln!(stdout.lock(), "{line}");
+        }
+    };
+    let is_trace = is_trace(&args.input)?;
+    let mut session = Replay::new(config, camera, !is_trace, Box::new(print))?;
+    let counted = if is_trace { play_trace(&args, &mut session)? } else { play_clip(&args, &mut session)? };
+    session.finish()?;
+    let took = started.elapsed().as_secs_f64();
+    let length = counted.length.as_secs_f64();
+    eprintln!(
+        "{}: {} pictures, {length:.1} s of capture time in {took:.2} s ({:.0} times real time), {} incidents",
+        args.input.display(),
+        counted.pictures,
+        length / took.max(1e-9),
+        session.opened(),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Counted {
+    pictures: u64,
+    length: Duration,
+}
+
+fn load(path: &Path) -> anyhow::Result<Config> {
+    let loaded = crate::config::load(path)?;
+    for problem in &loaded.problems {
+        eprintln!("{problem}");
+    }
+    Ok(loaded.config)
+}
+
+fn the_camera(config: &Config, id: Option<&str>) -> anyhow::Result<Arc<Camera>> {
+    let Some(id) = id else {
+        let camera = config.cameras.first().context("the settings above leave no camera to replay")?;
+        return Ok(Arc::new(camera.clone()));
+    };
+    match config.cameras.iter().find(|camera| camera.id.as_str() == id) {
+        Some(camera) => Ok(Arc::new(camera.clone())),
+        None => {
+            let known: Vec<&str> = config.cameras.iter().map(|camera| camera.id.as_str()).collect();
+            bail!("no camera `{id}` can run in this config\nhint: it has {}", known.join(", "))
+        }
+    }
+}
+
+/// Writes the command line's zone as a config file, so that it passes the same checks as an operator's.
+fn written_config(args: &ReplayArgs, dir: &Path) -> anyhow::Result<PathBuf> {
+    let polygon = match &args.polygon {
+        None => vec![vec![0.0, 0.0], vec![1.0, 0.0], vec![1.0, 1.0], vec![0.0, 1.0]],
+        Some(text) => points(text).with_context(|| format!("--polygon `{text}`"))?,
+    };
+    let mut zones = Vec::new();
+    for scenario in &args.scenario {
+        let mut zone = toml::Table::new();
+        zone.insert("camera".into(), "replay".into());
+        zone.insert("id".into(), scenario.as_str().into());
+        zone.insert("name".into(), scenario.as_str().into());
+        zone.insert("scenario".into(), scenario.as_str().into());
+        zone.insert("experimental".into(), true.into());
+        zone.insert("polygon".into(), toml::Value::try_from(&polygon)?);
+        for setting in &args.settings {
+            let parsed: toml::Table = toml::from_str(&setting.replacen('=', " = ", 1))
+                .with_context(|| format!("--set `{setting}` is not KEY=VALUE"))?;
+            zone.extend(parsed);
+        }
+        zones.push(toml::Value::Table(zone));
+    }
+    let mut text = toml::toml! {
+        [node]
+        site = "replay"
+        id = "replay"
+
+        [[camera]]
+        id = "replay"
+        name = "replay"
+        url = "rtsp://127.0.0.1/replay"
+    };
+    if let Some(model) = &args.model {
+        let model = std::path::absolute(model)?;
+        let mut table = toml::Table::new();
+        table.insert("file".into(), model.to_string_lossy().as_ref().into());
+        let mut models = toml::Table::new();
+        models.insert("street".into(), toml::Value::Table(table));
+        text.insert("models".into(), toml::Value::Table(models));
+    }
+    text.insert("zone".into(), toml::Value::Array(zones));
+    let path = dir.join("command-line.toml");
+    std::fs::write(&path, toml::to_string(&text)?)?;
+    Ok(path)
+}
+
+fn points(text: &str) -> anyhow::Result<Vec<Vec<f64>>> {
+    text.split_whitespace()
+        .map(|pair| {
+            let (x, y) = pair.split_once(',').with_context(|| format!("`{pair}` is not `x,y`"))?;
+            Ok(vec![x.trim().parse()?, y.trim().parse()?])
+        })
+        .collect()
+}
+
+/// A trace begins with its header line; anything else is for FFmpeg to recognise.
+fn is_trace(path: &Path) -> anyhow::Result<bool> {
+    let mut start = [0; 18];
+    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let length = file.read(&mut start)?;
+    Ok(start[..length].starts_with(br#"{"gridwatch_trace""#))
+}
+
+fn play_trace(args: &ReplayArgs, session: &mut Replay) -> anyhow::Result<Counted> {
+    let mut lines = BufReader::new(File::open(&args.input)?).lines();
+    let header: TraceHeader = serde_json::from_str(&lines.next().context("the trace is empty")??)?;
+    if header.gridwatch_trace != TRACE_VERSION {
+        bail!("trace version {} is not {TRACE_VERSION}\nhint: record it again", header.gridwatch_trace);
+    }
+    session.model_stamp(header.model);
+    let mut pace = Pace::new(args.real_time);
+    for (number, line) in (2..).zip(lines) {
+        let findings: Findings = serde_json::from_str(&line?)
+            .with_context(|| format!("{}:{number}: not a line of a trace", args.input.display()))?;
+        pace.wait(findings.captured.media);
+        session.findings(&findings);
+    }
+    Ok(pace.counted())
+}
+
+fn play_clip(args: &ReplayArgs, session: &mut Replay) -> anyhow::Result<Counted> {
+    let clip = crate::camera::Clip::open(&args.input)?;
+    let mut trace = match &args.record {
+        None => None,
+        Some(path) => {
+            let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+            let mut writer = BufWriter::new(file);
+            let source = args.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let header = TraceHeader { gridwatch_trace: TRACE_VERSION, source, model: session.stamp() };
+            writeln!(writer, "{}", serde_json::to_string(&header)?)?;
+            Some(writer)
+        }
+    };
+    let mut film = args.annotate.as_ref().map(|path| Film { path, fps: clip.frame_rate(), annotator: None });
+    let mut pace = Pace::new(args.real_time);
+    let mut trouble: Option<anyhow::Error> = None;
+    let mut bad_units = 0u64;
+    for unit in clip {
+        let unit = match unit {
+            Ok(unit) => unit,
+            Err(error) => {
+                bad_units += 1;
+                tracing::debug!("{error}");
+                continue;
+            }
+        };
+        pace.wait(unit.captured.media);
+        session.unit(unit, &mut |looked| {
+            let outcome = record(&mut trace, looked.findings)
+                .and_then(|()| film.as_mut().map_or(Ok(()), |film| film.draw(&looked)));
+            if let Err(error) = outcome {
+                trouble.get_or_insert(error);
+            }
+        });
+        if let Some(error) = trouble {
+            return Err(error);
+        }
+    }
+    session.drain(&mut |looked| {
+        let _ = record(&mut trace, looked.findings);
+        if let Some(film) = film.as_mut() {
+            let _ = film.draw(&looked);
+        }
+    });
+    if let Some(mut trace) = trace {
+        trace.flush()?;
+    }
+    if let Some(annotator) = film.and_then(|film| film.annotator) {
+        annotator.finish()?;
+    }
+    if bad_units > 0 {
+        eprintln!("warning: {bad_units} damaged places in {} were passed over", args.input.display());
+    }
+    Ok(pace.counted())
+}
+
+fn record(trace: &mut Option<BufWriter<File>>, findings: &Findings) -> anyhow::Result<()> {
+    if let Some(trace) = trace {
+        serde_json::to_writer(&mut *trace, findings)?;
+        trace.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// The annotated video; it begins with the first picture, which tells the size.
+struct Film<'a> {
+    path: &'a Path,
+    fps: f64,
+    annotator: Option<Annotator>,
+}
+
+impl Film<'_> {
+    fn draw(&mut self, looked: &Looked<'_>) -> anyhow::Result<()> {
+        let picture = looked.picture;
+        let annotator = match &mut self.annotator {
+            Some(annotator) => annotator,
+            none => none.insert(Annotator::create(self.path, picture.width, picture.height, self.fps, false)?),
+        };
+        let states = looked.scene.states();
+        let views: Vec<ZoneView<'_>> = looked
+            .camera
+            .zones
+            .iter()
+            .map(|zone| {
+                let state = states.iter().find(|state| state.zone == zone.id);
+                ZoneView {
+                    zone,
+                    stage: state.and_then(|state| state.stage),
+                    dwell_s: state.map_or(0.0, |state| state.dwell_s),
+                    text: "",
+                }
+            })
+            .collect();
+        let objects = looked.findings.objects.as_deref().unwrap_or_default();
+        let caption = format!("{} {:.2} s", looked.camera.id, picture.captured.media.as_secs_f64());
+        annotator.draw(picture, objects, &views, &caption)?;
+        Ok(())
+    }
+}
+
+/// Keeps to the pace of the recording, if asked; counts either way.
+struct Pace {
+    real_time: bool,
+    started: Instant,
+    counted: Counted,
+}
+
+impl Pace {
+    fn new(real_time: bool) -> Self {
+        Self { real_time, started: Instant::now(), counted: Counted { pictures: 0, length: Duration::ZERO } }
+    }
+
+    fn wait(&mut self, media: Duration) {
+        self.counted.pictures += 1;
+        self.counted.length = self.counted.length.max(media);
+        if self.real_time {
+            std::thread::sleep(media.saturating_sub(self.started.elapsed()));
+        }
+    }
+
+    fn counted(self) -> Counted {
+        self.counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polygons_on_the_command_line() {
+        assert_eq!(points("0.1,0.2 1,0 0.5,1").unwrap(), [[0.1, 0.2], [1.0, 0.0], [0.5, 1.0]]);
+        assert!(points("0.1 0.2").is_err());
+        assert!(points("a,b").is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! `gridwatch run`: watch the cameras of a config until stopped.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+/// Arguments of `gridwatch run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// The config file. 配置文件。
+    #[arg(long, short, default_value = "/etc/gridwatch/gridwatch.toml")]
+    config: PathBuf,
+}
+
+/// Runs the daemon until SIGINT or SIGTERM; a second signal stops at once.
+pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let loaded = crate::config::load(&args.config)?;
+    for problem in &loaded.problems {
+        eprintln!("{problem}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2) // Sockets only; decoding and models have threads of their own.
+        .enable_all()
+        .build()
+        .context("cannot start the network threads")?;
+    let summary = runtime.block_on(async {
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        tokio::spawn(signals(stop));
+        crate::daemon::run(loaded.config, stopped).await
+    })?;
+    tracing::info!("stopped: {summary}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// First signal: stop in order. Second signal: stop now.
+async fn signals(stop: tokio::sync::watch::Sender<bool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("cannot listen to signals; stop this process with SIGKILL");
+        return;
+    };
+    for nth in 0.. {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if nth > 0 {
+            tracing::warn!("second signal: stopping at once");
+            std::process::exit(130);
+        }
+        tracing::info!("stopping: delivering what is left (a second signal stops at once)");
+        let _ = stop.send(true);
+    }
+}

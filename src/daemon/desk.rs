@@ -1,0 +1,191 @@
+//! Where all cameras' observations become statements: evidence on disk, incident in the store, messages in the outbox.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use uuid::Uuid;
+
+use crate::config::{Camera, Config, Zone};
+use crate::detection::ModelStamp;
+use crate::event::{EvidenceKind, EvidenceRef, Incident, IncidentEvent};
+use crate::evidence::{self, Archive, EvidenceError};
+use crate::frame::{AccessUnit, CameraId, Captured, Picture};
+use crate::geometry::BBox;
+use crate::incident::{IncidentError, Incidents, envelope};
+use crate::observation::{Observation, Stage};
+use crate::store::Store;
+
+/// Hears each statement once it is on disk.
+pub type Listener = Box<dyn Fn(&IncidentEvent) + Send + Sync>;
+
+/// Which time statements carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// The clock's, when pictures are live.
+    Now,
+    /// That of the picture, when a file is replayed.
+    CaptureTime,
+}
+
+/// The one place of a node where statements are made; shared by all cameras' threads.
+pub struct Desk {
+    config: Arc<Config>,
+    incidents: Mutex<Incidents>,
+    archive: Archive,
+    listener: Listener,
+    speaks: Speaks,
+}
+
+impl Desk {
+    /// Opens the desk on a store; incidents that were open go on.
+    pub fn open(config: Arc<Config>, store: Store, listener: Listener, speaks: Speaks) -> Result<Self, super::DaemonError> {
+        let archive = Archive::open(&config.node.data_dir)?;
+        let incidents = Mutex::new(Incidents::open(store, Arc::clone(&config))?);
+        Ok(Self { config, incidents, archive, listener, speaks })
+    }
+
+    /// The capture time in the operators' time zone, in which hours are meant.
+    pub fn local(&self, captured: &Captured) -> DateTime {
+        self.config.node.timezone.to_datetime(captured.wall)
+    }
+
+    /// Seconds of clip before and after.
+    pub fn clip_lengths(&self) -> (Duration, Duration) {
+        let settings = &self.config.evidence;
+        (Duration::from_secs_f64(settings.pre_roll_s), Duration::from_secs_f64(settings.post_roll_s))
+    }
+
+    /// Whether the zone has an open incident.
+    pub fn is_open(&self, camera: &Camera, zone: &Zone) -> bool {
+        let incidents = self.lock();
+        incidents.open_incidents().any(|incident| incident.camera.id == camera.id && incident.zone.id == zone.id)
+    }
+
+    /// Whether an observation of a zone without an open incident opens one.
+    #[allow(clippy::unused_self)]
+    pub fn announces(&self, zone: &Zone, seen: &Observation) -> bool {
+        match seen.stage {
+            Stage::Suspected => zone.scenario.announce_suspected,
+            Stage::Confirmed => true,
+            Stage::Cleared => false,
+        }
+    }
+
+    /// Draws and keeps the picture of an observation; without one (disk full, say) the incident still goes out.
+    pub fn snapshot(
+        &self,
+        camera: &Camera,
+        zone: &Zone,
+        seen: &Observation,
+        picture: &Picture,
+        persons: &[BBox],
+    ) -> Option<EvidenceRef> {
+        let settings = &self.config.evidence;
+        let caption = evidence::caption(&camera.id, &picture.captured, &self.config.node.timezone, &zone.scenario.id);
+        evidence::snapshot(picture, zone, seen, persons, &camera.masks, settings, &caption)
+            .and_then(|jpeg| self.archive.keep(EvidenceKind::Snapshot, picture.captured.wall, &jpeg))
+            .map_err(|error| complain(&camera.id, &error))
+            .ok()
+    }
+
+    /// Writes access units as a clip and keeps it.
+    pub fn clip(&self, camera: &Camera, units: &[AccessUnit]) -> Option<EvidenceRef> {
+        let at = units.first()?.captured.wall;
+        self.archive
+            .keep_written(EvidenceKind::Clip, at, |path| evidence::remux(units, path))
+            .map(|(reference, _)| reference)
+            .map_err(|error| complain(&camera.id, &error))
+            .ok()
+    }
+
+    /// Takes in an observation; gives the statements it led to.
+    pub fn observe(
+        &self,
+        camera: &Camera,
+        zone: &Zone,
+        seen: &Observation,
+        model: Option<&ModelStamp>,
+        evidence: Vec<EvidenceRef>,
+    ) -> Vec<Incident> {
+        let now = self.now(&seen.at);
+        let said = self.lock().observe(camera, zone, seen, model, evidence, now);
+        self.tell(said, now)
+    }
+
+    /// Adds a clip to an incident.
+    pub fn attach(&self, incident: Uuid, evidence: EvidenceRef, at: &Captured) {
+        let now = self.now(at);
+        let said = self.lock().attach_evidence(incident, evidence, now);
+        self.tell(said.map(|said| said.into_iter().collect()), now);
+    }
+
+    /// Notes that a camera's picture was analysed.
+    pub fn looked(&self, camera: &Camera, at: &Captured) {
+        let now = self.now(at);
+        let said = self.lock().looked(camera, at, now);
+        self.tell(said, now);
+    }
+
+    /// Closes what a camera that is gone for too long left open.
+    pub fn camera_lost(&self, camera: &CameraId, now: Timestamp) {
+        let said = self.lock().camera_lost(camera, now);
+        self.tell(said, now);
+    }
+
+    /// To be called about once a second.
+    pub fn tick(&self, now: Timestamp) {
+        let said = self.lock().tick(now);
+        self.tell(said, now);
+    }
+
+    /// Deletes evidence that is past its time or over its share of the disk; never that of open incidents.
+    pub fn sweep(&self, now: SystemTime) {
+        let protected: HashSet<String> = {
+            let incidents = self.lock();
+            let pieces = incidents.open_incidents().flat_map(|incident| &incident.evidence);
+            pieces.map(|piece| piece.path.clone()).collect()
+        };
+        let settings = &self.config.evidence;
+        let retention = Duration::from_secs(u64::from(settings.retention_days) * 86_400);
+        match self.archive.sweep(now, retention, settings.bytes_max, &protected) {
+            Ok(swept) if swept.deleted > 0 => tracing::info!("evidence: {} files deleted", swept.deleted),
+            Ok(_) => {}
+            Err(error) => tracing::error!("cannot sweep the evidence: {error}"),
+        }
+    }
+
+    fn now(&self, at: &Captured) -> Timestamp {
+        match self.speaks {
+            Speaks::Now => Timestamp::now(),
+            Speaks::CaptureTime => at.wall,
+        }
+    }
+
+    fn tell(&self, said: Result<Vec<Incident>, IncidentError>, now: Timestamp) -> Vec<Incident> {
+        match said {
+            Ok(said) => {
+                for incident in &said {
+                    (self.listener)(&envelope(&self.config, incident.clone(), now));
+                }
+                said
+            }
+            Err(error) => {
+                // The statement waits in memory and is written with the next one; the disk is what needs a person.
+                tracing::error!("cannot write to the store: {error}");
+                Vec::new()
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Incidents> {
+        // A thread that panicked while it held the desk left whole statements behind, never half ones.
+        self.incidents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn complain(camera: &CameraId, error: &EvidenceError) {
+    tracing::error!(%camera, "no evidence: {error}");
+}
