@@ -39,6 +39,8 @@ pub struct Annotator {
     /// Media time of the first picture and pts of the last, in ms.
     first_ms: Option<i64>,
     last_pts: i64,
+    /// How long the last picture is shown, in ms; all others are shown until the next.
+    picture_ms: i64,
 }
 
 /// Milliseconds: the finest clock that MPEG-4 part 2 can count in (65535 ticks a second at most).
@@ -56,6 +58,7 @@ impl Annotator {
         redact_persons: bool,
     ) -> Result<Self, EvidenceError> {
         clip::init();
+        let fps = if fps.is_finite() { fps.clamp(0.1, 240.0) } else { 25.0 };
         let codec = ["libx264", "mpeg4"].into_iter().find_map(encoder::find_by_name);
         let codec = codec.ok_or(EvidenceError::NoEncoder)?;
         let size = ((width as u32 & !1).max(2), (height as u32 & !1).max(2));
@@ -70,6 +73,7 @@ impl Annotator {
             redact_persons,
             first_ms: None,
             last_pts: -1,
+            picture_ms: (1000.0 / fps) as i64,
         })
     }
 
@@ -126,6 +130,8 @@ impl Annotator {
         // Errors here mean "no packet yet" or "that was the last".
         while self.encoder.receive_packet(&mut packet).is_ok() {
             packet.set_stream(0);
+            // A picture of no length at the very end would not be shown at all.
+            packet.set_duration(self.picture_ms);
             packet.rescale_ts(CLOCK, time_base);
             packet.write_interleaved(&mut self.output)?;
         }
@@ -156,7 +162,6 @@ fn open(
     video.set_format(format::Pixel::YUV420P);
     video.set_time_base(CLOCK);
     video.set_gop(50);
-    let fps = if fps.is_finite() { fps.clamp(0.1, 240.0) } else { 25.0 };
     video.set_frame_rate(Some(Rational((fps * 1000.0) as i32, 1000)));
     // An MP4 keeps the parameter sets in its index.
     video.set_flags(codec::Flags::GLOBAL_HEADER);
@@ -213,5 +218,86 @@ fn paint(canvas: &mut Canvas, objects: &[Detection], zones: &[ZoneView], caption
     }
     for object in objects {
         canvas.label(&object_text(object), Anchor::Box(object.bbox), OBJECT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::snapshot::tests::{captured, observation, picture_of, zone};
+
+    /// Presentation times in seconds and pictures of a video, as luma planes.
+    fn decoded(path: &Path) -> Vec<(f64, frame::Video)> {
+        let mut input = format::input(path).expect("a video");
+        let stream = input.streams().best(ffmpeg_next::media::Type::Video).expect("a stream");
+        let scale = f64::from(stream.time_base());
+        let context = codec::Context::from_parameters(stream.parameters()).expect("a decoder");
+        let mut decoder = context.decoder().video().expect("a decoder");
+        let mut pictures = Vec::new();
+        let mut drain = |decoder: &mut ffmpeg_next::decoder::Video| loop {
+            let mut picture = frame::Video::empty();
+            if decoder.receive_frame(&mut picture).is_err() {
+                break;
+            }
+            pictures.push((picture.pts().unwrap_or(-1) as f64 * scale, picture));
+        };
+        for (_, packet) in input.packets() {
+            decoder.send_packet(&packet).expect("decodes");
+            drain(&mut decoder);
+        }
+        decoder.send_eof().expect("ends");
+        drain(&mut decoder);
+        pictures
+    }
+
+    #[test]
+    fn each_picture_is_shown_when_it_was_captured() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("annotated.mp4");
+        let lane = zone(&[[0.2, 0.3], [0.8, 0.3], [0.9, 0.8], [0.1, 0.8]]);
+        let seen =
+            observation(&[("car", 0.91, [0.4, 0.45, 0.6, 0.7]), ("person", 0.7, [0.05, 0.5, 0.09, 0.7])]);
+        // Odd size, uneven times, one that does not advance.
+        let times = [10.0, 10.04, 10.5, 10.5, 13.0];
+        let mut annotator = Annotator::create(&path, 641, 361, 25.0, true).expect("an encoder");
+        for (i, &time) in times.iter().enumerate() {
+            let mut picture = picture_of(641, 361, |_, _| [70, 70, 70]);
+            picture.captured = captured(time);
+            let stage = [None, Some(Stage::Suspected), Some(Stage::Confirmed)][i.min(2)];
+            let view = ZoneView { zone: &lane, stage, dwell_s: i as f64 * 15.0, text: "" };
+            annotator.draw(&picture, &seen.objects, &[view], "cam-1").expect("drawn");
+        }
+        annotator.finish().expect("finished");
+        let pictures = decoded(&path);
+        let wanted = [0.0, 0.04, 0.5, 0.501, 3.0];
+        assert_eq!(pictures.len(), wanted.len());
+        for ((time, picture), wanted) in pictures.iter().zip(wanted) {
+            assert!((time - wanted).abs() < 0.002, "{time} instead of {wanted}");
+            assert_eq!((picture.width(), picture.height()), (640, 360));
+            let luma = |x: f32, y: f32| {
+                picture.data(0)[(y * 360.0) as usize * picture.stride(0) + (x * 640.0) as usize]
+            };
+            assert!(luma(0.401, 0.6) > luma(0.5, 0.6) + 60, "the car's box is drawn");
+            assert!(luma(0.95, 0.985) < 50, "the caption's strip is dark");
+        }
+    }
+
+    #[test]
+    fn other_sizes_are_fitted_and_a_bad_path_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("annotated.mp4");
+        let mut annotator = Annotator::create(&path, 320, 180, f64::NAN, false).expect("an encoder");
+        for (i, (width, height)) in [(320, 180), (640, 360), (64, 48), (1, 1)].into_iter().enumerate() {
+            let mut picture = picture_of(width, height, |_, _| [90, 90, 90]);
+            picture.captured = captured(i as f64);
+            annotator.draw(&picture, &[], &[], "").expect("drawn");
+        }
+        annotator.finish().expect("finished");
+        assert_eq!(decoded(&path).len(), 4);
+        let nowhere = folder.path().join("missing/annotated.mp4");
+        assert!(matches!(
+            Annotator::create(&nowhere, 320, 180, 25.0, false),
+            Err(EvidenceError::Video { .. })
+        ));
     }
 }

@@ -89,7 +89,7 @@ impl Canvas {
     }
 
     fn new(width: usize, height: usize, rgb: Vec<u8>) -> Self {
-        let line_px = (width.max(height) as f32 / 480.0).clamp(1.0, 8.0);
+        let line_px = (width.max(height) as f32 / 440.0).clamp(1.6, 8.0);
         Self { width, height, rgb, line_px, labels: Vec::new() }
     }
 

@@ -10,15 +10,17 @@ use crate::frame::{CameraId, Captured, Clock, Picture};
 use crate::geometry::{BBox, Point, Polygon};
 use crate::observation::{Observation, Stage, Trajectory};
 
-/// Signal colours that stay apart by day, by night (grey infrared pictures) and for colour-blind readers
-/// (Okabe and Ito's palette, two of them brightened for dark ground).
-pub(super) const ZONE: Colour = [255, 214, 0];
+// Signal colours that stay apart by day and by night (grey infrared pictures), also in brightness, for colour-blind
+// readers; every line has a dark edge as well.
+
+/// A zone whose matter is suspected.
+pub(super) const ZONE: Colour = [255, 140, 0];
 /// A zone whose matter is confirmed.
 pub(super) const ZONE_CONFIRMED: Colour = [255, 74, 38];
 /// A zone where nothing is the matter.
 pub(super) const ZONE_CALM: Colour = [64, 200, 255];
 /// Objects.
-pub(super) const OBJECT: Colour = [255, 122, 0];
+pub(super) const OBJECT: Colour = [255, 225, 0];
 const PATH: Colour = [255, 64, 200];
 
 /// A line such as `north-gate-2  2026-11-22 09:15:03 +08:00  fire_lane`, for the bottom of a snapshot.
@@ -127,10 +129,10 @@ fn draw_trajectory(canvas: &mut Canvas, trajectory: &Trajectory) {
     canvas.dot(trajectory.release, 5.0, PATH, true);
     let mut text = "release".to_owned();
     if let Some((floor, error)) = trajectory.floor {
-        text += &format!(" floor {floor}+-{error}");
+        text += &format!(", floor {floor}+-{error}");
     }
     if let Some((height, error)) = trajectory.release_height_m {
-        text += &format!(" {height:.1}+-{error:.1} m");
+        text += &format!(", {height:.1}+-{error:.1} m");
     }
     canvas.label(&text, Anchor::Point(trajectory.release), PATH);
 }
@@ -141,7 +143,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Evidence, Hours, Level, Rule, RuleKind, Scenario, Text, Zone};
+    use crate::config::{Evidence, Hours, Scenario, Zone};
 
     /// A picture painted from RGB (BT.601, limited range), chroma taken from each block's first pixel.
     pub(in crate::evidence) fn picture_of(
@@ -183,19 +185,15 @@ pub(super) mod tests {
     }
 
     pub(in crate::evidence) fn zone(corners: &[[f32; 2]]) -> Zone {
-        let rule: Rule = toml::from_str("kind = 'obstruction'\ndwell_s = 60.0").expect("a rule");
-        assert_eq!(rule.kind, RuleKind::Obstruction);
-        let text = Text { zh: "消防通道占用".into(), en: "Blocked fire lane".into() };
-        let scenario = Scenario {
-            id: "fire_lane".into(),
-            title: text.clone(),
-            description: text,
-            level: Level::Orange,
-            city_code: None,
-            experimental: false,
-            announce_suspected: false,
-            rule: rule.clone(),
-        };
+        // Read as operators write it, so that a new optional key does not concern this file.
+        let scenario: Scenario = toml::from_str(
+            "id = 'fire_lane'\nlevel = 'orange'\n\
+             title = { zh = '消防通道占用', en = 'Blocked fire lane' }\n\
+             description = { zh = '', en = '' }\n\
+             rule = { kind = 'obstruction', dwell_s = 60.0 }",
+        )
+        .expect("a scenario");
+        let rule = scenario.rule.clone();
         Zone {
             id: "lane-east".into(),
             name: "东侧通道".into(),
