@@ -200,16 +200,15 @@ fn paint(canvas: &mut Canvas, objects: &[Detection], zones: &[ZoneView], caption
         canvas.outline(&object.bbox, OBJECT);
     }
     for view in zones {
-        let mut text = format!("{} {}", view.zone.id, view.stage.map_or("calm", stage_text));
+        let mut words = vec![view.zone.id.to_string(), view.stage.map_or("calm", stage_text).to_owned()];
         let whole = view.zone.rule.dwell_s;
         if view.dwell_s > 0.0 && whole > 0.0 {
-            text += &format!(" {}/{}", clock_text(view.dwell_s), clock_text(whole));
+            words.push(format!("{}/{}", clock_text(view.dwell_s), clock_text(whole)));
         }
-        if !view.text.is_empty() {
-            text = format!("{text} {}", view.text);
-        }
+        words.push(view.text.to_owned());
+        let text = words.join(" ");
         let [x, y, width, height] =
-            canvas.label(&text, Anchor::Box(view.zone.polygon.bounds()), colour(view));
+            canvas.label(text.trim_end(), Anchor::Box(view.zone.polygon.bounds()), colour(view));
         if whole > 0.0 {
             // The dwell clock as a bar that fills along the label's lower edge.
             let share = (view.dwell_s / whole).clamp(0.0, 1.0) as f32;

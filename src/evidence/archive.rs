@@ -114,7 +114,7 @@ impl Archive {
         files.sort();
         let mut swept = Swept { kept_bytes: files.iter().map(|f| f.bytes).sum(), ..Swept::default() };
         for file in files {
-            let too_old = now.duration_since(file.kept).is_ok_and(|age| age > retention);
+            let too_old = now.duration_since(file.since).is_ok_and(|age| age > retention);
             if !(too_old || swept.kept_bytes > bytes_max) || protected.contains(&file.relative) {
                 continue;
             }
@@ -145,9 +145,9 @@ impl Archive {
                     continue;
                 };
                 if about.is_file() {
-                    let kept = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                    let since = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                     files.push(Kept {
-                        kept,
+                        since,
                         relative: format!("{FOLDER}/{name}/{file}"),
                         bytes: about.len(),
                     });
@@ -161,7 +161,7 @@ impl Archive {
 /// A file of the archive; sorts by age, oldest first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Kept {
-    kept: SystemTime,
+    since: SystemTime,
     relative: String,
     bytes: u64,
 }
@@ -249,7 +249,8 @@ mod tests {
                 Ok(7.5)
             })
             .unwrap();
-        assert!(clip.path.ends_with(".mp4") && clip.media_type == "video/mp4" && seconds == 7.5);
+        assert_eq!(clip.path, format!("evidence/2026-11-22/{}.mp4", clip.sha256));
+        assert_eq!((clip.media_type.as_str(), seconds), ("video/mp4", 7.5));
         // The same bytes again are the same file.
         let again =
             archive.keep(EvidenceKind::Snapshot, captured_at("2026-11-21T12:00:00Z"), b"abc").unwrap();
@@ -328,11 +329,12 @@ mod tests {
         }
         let archive = Archive::open(folder.path()).expect("an archive");
         let at = captured_at("2026-11-22T00:00:00Z");
-        let fits = archive.keep(EvidenceKind::Snapshot, at, &[1; 100_000]);
-        let does_not = archive.keep(EvidenceKind::Snapshot, at, &[2; 200_000]);
+        let (small, large) = (vec![1; 100_000], vec![2; 200_000]);
+        let fits = archive.keep(EvidenceKind::Snapshot, at, &small);
+        let does_not = archive.keep(EvidenceKind::Snapshot, at, &large);
         let left = listing(folder.path());
         let after = archive.sweep(SystemTime::now(), DAY, 50_000, &HashSet::new());
-        let fits_now = archive.keep(EvidenceKind::Snapshot, at, &[2; 200_000]);
+        let fits_now = archive.keep(EvidenceKind::Snapshot, at, &large);
         mount("umount", &[place]).expect("unmounted");
         assert_eq!(left, [fits.expect("room").path]);
         assert!(matches!(does_not, Err(EvidenceError::DiskFull { .. })), "{does_not:?}");

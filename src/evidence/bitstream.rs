@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn units_come_apart() {
-        let cases: &[(Codec, &[u8], &[&[u8]], &[u8])] = &[
+        type Case<'a> = (Codec, &'a [u8], &'a [&'a [u8]], &'a [u8]);
+        let cases: &[Case] = &[
             (
                 Codec::H264,
                 &[0, 0, 0, 1, 9, 16, 0, 0, 0, 1, 0x67, 1, 2, 0, 0, 1, 0x68, 3, 0, 0, 1, 0x65, 7, 7, 0, 0],

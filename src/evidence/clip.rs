@@ -156,7 +156,9 @@ fn decoding_times(pts: &[i64]) -> Vec<i64> {
         dts[i] = dts[i].max(dts[i - 1] + 1);
     }
     let delay = dts.iter().zip(pts).map(|(d, p)| d - p).max().unwrap_or(0);
-    dts.iter_mut().for_each(|d| *d -= delay);
+    for time in &mut dts {
+        *time -= delay;
+    }
     dts
 }
 

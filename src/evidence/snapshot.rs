@@ -83,14 +83,14 @@ fn jpeg(canvas: &Canvas, quality: u8) -> Result<Vec<u8>, EvidenceError> {
 }
 
 fn zone_text(zone: &config::Zone, observation: &Observation) -> String {
-    let mut text = format!("{} {}", zone.id, stage_text(observation.stage));
+    let mut words = vec![zone.id.to_string(), stage_text(observation.stage).to_owned()];
     if observation.dwell_s >= 1.0 {
-        text += &format!(" {}", clock_text(observation.dwell_s));
+        words.push(clock_text(observation.dwell_s));
     }
     if observation.coverage > 0.0 {
-        text += &format!(" {:.0}%", observation.coverage * 100.0);
+        words.push(format!("{:.0}%", observation.coverage * 100.0));
     }
-    text
+    words.join(" ")
 }
 
 pub(super) fn stage_text(stage: Stage) -> &'static str {
@@ -127,13 +127,10 @@ fn draw_trajectory(canvas: &mut Canvas, trajectory: &Trajectory) {
         canvas.dot(point, 1.6, PATH, false);
     }
     canvas.dot(trajectory.release, 5.0, PATH, true);
-    let mut text = "release".to_owned();
-    if let Some((floor, error)) = trajectory.floor {
-        text += &format!(", floor {floor}+-{error}");
-    }
-    if let Some((height, error)) = trajectory.release_height_m {
-        text += &format!(", {height:.1}+-{error:.1} m");
-    }
+    let floor = trajectory.floor.map(|(floor, error)| format!("floor {floor}+-{error}"));
+    let height = trajectory.release_height_m.map(|(height, error)| format!("{height:.1}+-{error:.1} m"));
+    let text =
+        [Some("release".to_owned()), floor, height].into_iter().flatten().collect::<Vec<_>>().join(", ");
     canvas.label(&text, Anchor::Point(trajectory.release), PATH);
 }
 
