@@ -499,7 +499,7 @@ mod tests {
                     2 => units[at].pts_90k = random.i64(..),
                     3 => {
                         units[at].codec =
-                            [Codec::H264, Codec::H265, Codec::Mjpeg, Codec::Mpeg4][random.usize(..4)]
+                            [Codec::H264, Codec::H265, Codec::Mjpeg, Codec::Mpeg4][random.usize(..4)];
                     }
                     4 => data.truncate(random.usize(..=data.len())),
                     5 => units.swap(at, 0),
