@@ -15,7 +15,8 @@ fn analyze(args: &[&str]) -> Option<Output> {
     let folder = tempfile::tempdir().expect("a folder");
     let unit = folder.path().join("gridwatch.service");
     let here = std::env::current_exe().expect("this test's path");
-    std::fs::write(&unit, UNIT.replace("/usr/bin/gridwatch", here.to_str().expect("UTF-8"))).expect("written");
+    std::fs::write(&unit, UNIT.replace("/usr/bin/gridwatch", here.to_str().expect("UTF-8")))
+        .expect("written");
     let run = |args: &[&str]| Command::new("systemd-analyze").args(args).output();
     match run(&["--version"]) {
         Ok(version) => {

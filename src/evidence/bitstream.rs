@@ -30,10 +30,14 @@ pub(super) fn parts(codec: Codec, data: &[u8]) -> Parts<'_> {
         }),
         Codec::Mjpeg => Parts { parameters: Vec::new(), sample: data.to_vec() },
         Codec::Mpeg4 => {
-            const PICTURE: [u8; 4] = [0, 0, 1, 0xb6];
-            match data.windows(4).position(|w| w == PICTURE) {
-                Some(0) => Parts { parameters: Vec::new(), sample: data.to_vec() },
-                Some(at) => Parts { parameters: vec![&data[..at]], sample: data.to_vec() },
+            // A group's header counts time and so differs every time; what stands before it is set-up (ISO 14496-2 6.2).
+            let at = |code| data.windows(4).position(|w| w == [0, 0, 1, code]);
+            match at(0xb6) {
+                Some(picture) => {
+                    let headers = at(0xb3).map_or(picture, |group| group.min(picture));
+                    let parameters = if headers > 0 { vec![&data[..headers]] } else { Vec::new() };
+                    Parts { parameters, sample: data.to_vec() }
+                }
                 None => Parts::default(),
             }
         }
@@ -138,6 +142,12 @@ mod tests {
                 &[0, 0, 1, 0x20, 9, 0, 0, 1, 0xb6, 1],
                 &[&[0, 0, 1, 0x20, 9]],
                 &[0, 0, 1, 0x20, 9, 0, 0, 1, 0xb6, 1],
+            ),
+            (
+                Codec::Mpeg4,
+                &[0, 0, 1, 0x20, 9, 0, 0, 1, 0xb3, 5, 0, 0, 1, 0xb6, 1],
+                &[&[0, 0, 1, 0x20, 9]],
+                &[0, 0, 1, 0x20, 9, 0, 0, 1, 0xb3, 5, 0, 0, 1, 0xb6, 1],
             ),
             (Codec::Mpeg4, &[0, 0, 1], &[], &[]),
         ];
