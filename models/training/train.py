@@ -3,6 +3,7 @@
 Stopped at any time, the same command goes on from the last checkpoint (`run/state.pt`, every 100 steps). The learning
 rate follows the share of the minutes that were used over all starts. Pictures that are rendered meanwhile are taken in.
 The network is fully convolutional: it learns on crops of pictures at a range of scales and runs on the whole picture.
+For two cores start it twice, with `--worker 0 2` and `--worker 1 2` (remove `run/meeting` after a stop).
 """
 
 from __future__ import annotations
@@ -17,26 +18,31 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.distributed as distributed
 
 from detector.data import Shards, augmented
 from detector.loss import Targets, loss
 from detector.network import Network, places
 from world.label import NAMES
 
-SCALE_WIDTH = 410  # pictures are learned at about this width: smaller than 512, so that a crop holds most of one
-BATCH = 16
-RATE = 2.5e-3
+# From which share of the time on, pictures are learned at about which width, in crops of which size. Small first:
+# whole pictures at half size cost a quarter, and most of what is to be learned can be seen in them.
+STAGES = ((0.0, 256, (256, 160)), (0.6, 410, (352, 224)))
+BATCH = 8
+RATE = 2e-3
+AVERAGE_STEPS = 10  # workers train alone for so many steps, then take the mean of their weights
 WARM_UP_STEPS = 80
 CHECKPOINT_STEPS = 100
 
 
 def batch_of(
-    shards: Shards, indices: list[int], height: int, width: int, rng: np.random.Generator
+    shards: Shards, indices: list[int], stage: tuple[float, int, tuple[int, int]], rng: np.random.Generator
 ) -> tuple[torch.Tensor, Targets]:
     images, boxes, labels = [], [], []
+    _, scale_width, (width, height) = stage
     for index in indices:
-        picture, found = shards[index]
-        image, box, label = augmented(picture, found, height, width, SCALE_WIDTH / picture.shape[1], rng)
+        picture, found = shards.read(index, halved=scale_width <= 320)
+        image, box, label = augmented(picture, found, height, width, scale_width / picture.shape[1], rng)
         images.append(image)
         boxes.append(torch.from_numpy(box.astype(np.float32)))
         labels.append(torch.from_numpy(label.astype(np.int64)))
@@ -86,6 +92,18 @@ class Trainer:
         return score_part, box_part
 
     @torch.no_grad()
+    def average(self, workers: int, finished: bool) -> bool:
+        """The mean over all workers replaces each one's weights; true when any of them has used its time up."""
+        for value in self.network.state_dict().values():
+            if value.dtype.is_floating_point:
+                mean = value.contiguous()
+                distributed.all_reduce(mean)
+                value.copy_(mean / workers)
+        done = torch.tensor(float(finished))
+        distributed.all_reduce(done)
+        return bool(done > 0)
+
+    @torch.no_grad()
     def _follow(self, keep: float) -> None:
         for slow, fast in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
             if slow.dtype.is_floating_point:
@@ -111,29 +129,40 @@ def main() -> None:
     parser.add_argument("--set", type=Path, default=Path("out/set"))
     parser.add_argument("--run", type=Path, default=Path("out/run"))
     parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--crop", type=int, nargs=2, default=(352, 224), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--worker", type=int, nargs=2, default=(0, 1), metavar=("NUMBER", "OF"))
     parser.add_argument("--bf16", action="store_true", help="helps on processors with AMX or AVX512-BF16 only")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     arguments.run.mkdir(parents=True, exist_ok=True)
+    worker, workers = arguments.worker
+    if workers > 1:
+        meeting = (arguments.run / "meeting").resolve().as_uri()
+        distributed.init_process_group("gloo", init_method=meeting, rank=worker, world_size=workers)
     trainer = Trainer(arguments.run)
-    width, height = arguments.crop
-    centres, _ = places(height, width)
     shards = Shards(arguments.set)
-    rng = np.random.default_rng([7, trainer.steps])
+    rng = np.random.default_rng([7, trainer.steps, worker])
     order: list[int] = []
     recent = np.zeros(2)
-    while trainer.seconds < arguments.minutes * 60:
+    finished = False
+    while not finished:
         began = time.monotonic()
         if len(order) < BATCH:
             shards.refresh()
             order = list(rng.permutation(len(shards)))
-        images, targets = batch_of(shards, [order.pop() for _ in range(BATCH)], height, width, rng)
-        parts = trainer.step(images, targets, centres, trainer.seconds / (arguments.minutes * 60), arguments.bf16)
+        share = trainer.seconds / (arguments.minutes * 60)
+        stage = [each for each in STAGES if each[0] <= share][-1]
+        images, targets = batch_of(shards, [order.pop() for _ in range(BATCH)], stage, rng)
+        centres, _ = places(images.shape[2], images.shape[3])
+        parts = trainer.step(images, targets, centres, share, arguments.bf16)
         recent = 0.97 * recent + 0.03 * np.array(parts)
         trainer.seconds += time.monotonic() - began
+        finished = trainer.seconds >= arguments.minutes * 60
+        if workers > 1:
+            finished = trainer.average(workers, finished) if trainer.steps % AVERAGE_STEPS == 0 else False
+        if worker > 0:
+            continue
         if trainer.steps % 50 == 0:
             line = {
                 "step": trainer.steps,
@@ -147,7 +176,8 @@ def main() -> None:
                 curve.write(json.dumps(line) + "\n")
         if trainer.steps % CHECKPOINT_STEPS == 0:
             trainer.save()
-    trainer.save()
+    if worker == 0:
+        trainer.save()
 
 
 if __name__ == "__main__":

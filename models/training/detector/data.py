@@ -34,9 +34,13 @@ class Shards:
         return len(self._pictures)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """An RGB picture, and its boxes (label, left, top, right, bottom) in pixels."""
+        return self.read(index)
+
+    def read(self, index: int, halved: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """An RGB picture, and its boxes (label, left, top, right, bottom) in pixels; `halved` decodes half the size."""
         data, boxes = self._pictures[index]
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        mode = cv2.IMREAD_REDUCED_COLOR_2 if halved else cv2.IMREAD_COLOR
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), mode)[..., ::-1]
         height, width = picture.shape[:2]
         return picture, boxes * np.array([1, width, height, width, height], np.float32)
 
