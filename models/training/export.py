@@ -31,8 +31,8 @@ def trained(run: Path) -> tuple[Network, int, int]:
     return network.eval(), state["steps"], state["samples"]
 
 
-def export(network: Network, path: Path) -> None:
-    model = Exported(network, HEIGHT, WIDTH).eval()
+def export(network: Network, path: Path, halved: bool) -> None:
+    model = Exported(network, HEIGHT, WIDTH, halved).eval()
     example = torch.rand(1, 3, HEIGHT, WIDTH)
     torch.onnx.export(
         model,
@@ -59,11 +59,11 @@ def export(network: Network, path: Path) -> None:
     onnx.save(written, str(path))
 
 
-def difference(network: Network, path: Path) -> float:
+def difference(network: Network, path: Path, halved: bool) -> float:
     """The largest disagreement between torch and ONNX Runtime on noise."""
     image = np.random.default_rng(5).random((1, 3, HEIGHT, WIDTH), np.float32)
     with torch.no_grad():
-        ours = Exported(network, HEIGHT, WIDTH).eval()(torch.from_numpy(image)).numpy()
+        ours = Exported(network, HEIGHT, WIDTH, halved).eval()(torch.from_numpy(image)).numpy()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     theirs = session.run(["output0"], {"images": image})[0]
     assert theirs.shape == (1, 4 + len(NAMES), ours.shape[2])
@@ -74,10 +74,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=Path("out/run"))
     parser.add_argument("--onnx", type=Path, default=Path(__file__).resolve().parents[1] / "street-v1.onnx")
+    parser.add_argument("--halved", action="store_true", help="look at half size inside; see detector/network.py")
     arguments = parser.parse_args()
     network, steps, samples = trained(arguments.run)
-    export(network, arguments.onnx)
-    off = difference(network, arguments.onnx)
+    export(network, arguments.onnx, arguments.halved)
+    off = difference(network, arguments.onnx, arguments.halved)
     print(f"steps {steps}, samples {samples}, {arguments.onnx.stat().st_size} bytes, largest difference {off:.2e}")
     if off > TOLERANCE * WIDTH:
         raise SystemExit("error: ONNX Runtime and torch disagree")

@@ -25,9 +25,10 @@ from detector.loss import Targets, loss
 from detector.network import Network, places
 from world.label import NAMES
 
-# From which share of the time on, pictures are learned at about which width, in crops of which size. Small first:
-# whole pictures at half size cost a quarter, and most of what is to be learned can be seen in them.
-STAGES = ((0.0, 256, (256, 160)), (0.6, 410, (352, 224)))
+# From which share of the time on, pictures are learned at about which width, in crops of which size. Whole pictures at
+# half size cost a quarter, and most of what is to be learned can be seen in them; with hours to spend, end larger:
+# STAGES = ((0.0, 256, (256, 160)), (0.6, 410, (352, 224)))
+STAGES = ((0.0, 256, (256, 160)),)
 BATCH = 8
 RATE = 2e-3
 AVERAGE_STEPS = 10  # workers train alone for so many steps, then take the mean of their weights

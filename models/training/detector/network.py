@@ -10,6 +10,7 @@ STRIDES = (8, 16, 32)
 WIDTHS = (24, 48, 96, 144)  # at strides 4, 8, 16, 32
 DEPTHS = (1, 2, 2, 1)
 PYRAMID = 48
+PAD_LEVEL = 114 / 255
 
 
 class Block(nn.Sequential):
@@ -84,18 +85,31 @@ class Network(nn.Module):
 
 
 class Exported(nn.Module):
-    """The network in the output layout of YOLOv8: (1, 4 + classes, places), centre and size in pixels, scores."""
+    """The network in the output layout of YOLOv8: (1, 4 + classes, places), centre and size in pixels, scores.
 
-    def __init__(self, network: Network, height: int, width: int) -> None:
+    `halved` looks at the picture at half size, as a network that was trained on half-size pictures should: the mean of
+    2 x 2 pixels, padded with grey to whole steps of the coarsest stride.
+    """
+
+    def __init__(self, network: Network, height: int, width: int, halved: bool) -> None:
         super().__init__()
-        self.network = network
-        self.register_buffer("centres", places(height, width)[0])
+        self.network, self.factor = network, 2 if halved else 1
+        step = STRIDES[-1]
+        inner = (height // self.factor, width // self.factor)
+        down, across = (-inner[0] % step, -inner[1] % step)
+        self.margin = (across // 2, across - across // 2, down // 2, down - down // 2)
+        centres, _ = places(inner[0] + down, inner[1] + across)
+        self.register_buffer("centres", centres - torch.tensor([float(self.margin[0]), float(self.margin[2])]))
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.factor > 1:
+            images = functional.avg_pool2d(images, self.factor)
+        if any(self.margin):
+            images = functional.pad(images, self.margin, value=PAD_LEVEL)
         raw = self.network(images)
         scores, distances = raw[..., : self.network.classes].sigmoid(), raw[..., self.network.classes :]
         left_top, right_bottom = self.centres - distances[..., :2], self.centres + distances[..., 2:]
-        boxes = torch.cat([(left_top + right_bottom) / 2, right_bottom - left_top], -1)
+        boxes = torch.cat([(left_top + right_bottom) / 2, right_bottom - left_top], -1) * self.factor
         return torch.cat([boxes, scores], -1).transpose(1, 2)
 
 
