@@ -21,6 +21,7 @@ from video import read_pictures
 from world.label import NAMES, Label
 from world.renderer import Renderer
 
+EVERY_S = 2.0
 # When the thing that the clip is about stands still, and what it is.
 STILL = {
     "fire-lane-day": (Label.CAR, 12.0, 37.5),
@@ -66,12 +67,12 @@ def on_clips(detector: Detector, folder: Path) -> None:
         if name == "facade-day" or not (folder / f"{name}.mp4").exists():
             continue
         film = make()
-        pictures = read_pictures(folder / f"{name}.mp4", 1.0, (WIDTH, HEIGHT))
+        pictures = read_pictures(folder / f"{name}.mp4", EVERY_S, (WIDTH, HEIGHT))
         projector = Projector(film, Renderer(WIDTH, HEIGHT, 512, samples=0))
         label, start, end = STILL.get(name, (None, 0, 0))
         seen, hit, loose, false, false_labels = 0, 0, 0, 0, {}
         for index, picture in enumerate(pictures):
-            second = index + 0.5
+            second = (index + 0.5) * EVERY_S
             found = detector.find(picture, 0.5)
             real = projector.boxes(second) * [1, WIDTH, HEIGHT, WIDTH, HEIGHT]
             if label is not None and start <= second <= end:
@@ -83,7 +84,7 @@ def on_clips(detector: Detector, folder: Path) -> None:
                 if near.max() < 0.3:
                     false += 1
                     false_labels[NAMES[int(box[5])]] = false_labels.get(NAMES[int(box[5])], 0) + 1
-        line = f"{name}: {len(pictures)} pictures, {false} boxes >= 0.5 where nothing moving is {false_labels}"
+        line = f"{name}: {len(pictures)} pictures, {false} boxes >= 0.5 where nothing is {false_labels}"
         if label is not None:
             line += f"; {NAMES[label]} standing still found in {hit} of {seen} (loosely {loose})"
         print(line, flush=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from world.camera import Camera
 from world.figure import Pose, person
-from world.label import boxes_from_ids
+from world.label import Label, boxes_from_ids
 from world.light import Light
 from world.mesh import Frame, Mesh
 from world.renderer import Renderer
@@ -54,10 +54,12 @@ class Film:
     wall_y: float | None = None
     fast_at: Callable[[float], bool] = lambda _: False
     truth: dict = field(default_factory=dict)
+    standing_labels: list[Label] = field(default_factory=list)  # known once `standing` was called
 
     def moving(self, second: float) -> tuple[Scene, list[np.ndarray]]:
         """The actors as they are at this second: the scene, and each one's vertices."""
         scene = Scene(np.random.default_rng(0), self.light.night)
+        scene.labels = list(self.standing_labels)
         parts = []
         for actor in self.actors:
             scene.rng, scene.mesh = np.random.default_rng(actor.seed), Mesh()
@@ -68,6 +70,7 @@ class Film:
     def standing(self) -> np.ndarray:
         scene = Scene(np.random.default_rng(self.stage_seed), self.light.night)
         self.stage(scene)
+        self.standing_labels = scene.labels
         return scene.mesh.vertices()
 
     def corners(self, points: list[tuple[float, float, float]]) -> list[list[float]]:
@@ -108,7 +111,7 @@ class Projector:
         return stamp(picture, clock.strftime("%Y-%m-%d %H:%M:%S")), owners, scene
 
     def boxes(self, second: float) -> np.ndarray:
-        """Rows of (label, left, top, right, bottom) in ratios for what moves; the standing scene has no boxes."""
+        """Rows of (label, left, top, right, bottom) in ratios: what moves, and what stands there all the time."""
         scene, parts = self.film.moving(second)
         light = self.film.light_at(self.film.light, second)
         _, owners = self._renderer.draw(np.concatenate(parts), self.film.camera, light, np.array(self.film.focus))
