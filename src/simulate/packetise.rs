@@ -160,7 +160,7 @@ mod tests {
         let kind = if codec == Codec::H265 { 0..41_u8 } else { 1..13_u8 };
         (kind, size, any::<u8>(), any::<u8>()).prop_map(move |(kind, size, fill, extra)| {
             let mut nal = if codec == Codec::H265 {
-                vec![kind << 1 | extra & 1, extra & 0xf8 | 1 + (extra & 3)]
+                vec![kind << 1 | extra & 1, (extra & 0xf8) | (1 + (extra & 3))]
             } else {
                 vec![extra & 0x60 | kind]
             };

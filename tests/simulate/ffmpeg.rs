@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use gridwatch::config::{Credentials, Secret};
 use gridwatch::frame::Codec;
-use gridwatch::simulate::{Config, Fault, Mount, Scheme, Server};
+use gridwatch::simulate::{Config, Fault, Mount, Scheme, Server, Source};
 
 use crate::clip::{installed, test_picture};
 
@@ -16,8 +16,10 @@ async fn run(program: &str, arguments: &[&str]) -> Output {
 }
 
 fn server(codec: Codec, config: impl FnOnce(&mut Config)) -> Option<Server> {
-    let mut settings =
-        Config { mounts: vec![Mount::new("cam1", test_picture(codec, "320x240")?)], ..Config::default() };
+    let mut settings = Config {
+        mounts: vec![Mount::new("cam1", Source::new(test_picture(codec, "320x240")?).unwrap())],
+        ..Config::default()
+    };
     config(&mut settings);
     Some(Server::start(settings).unwrap())
 }

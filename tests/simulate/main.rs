@@ -1,5 +1,6 @@
 //! Simulated cameras with real viewers: `ffprobe` and `ffmpeg`, a small RTSP client of our own, and gridwatch's.
 
+mod camera;
 mod clip;
 mod faults;
 mod ffmpeg;

@@ -63,7 +63,7 @@ async fn foreign_bytes_close_their_connection_alone() {
     for bytes in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         &[0xff; 5000],
-        &[b'A'; 100_000],
+        &vec![b'A'; 100_000],
         b"DESCRIBE rtsp://\xff RTSP/1.0\r\n\r\n",
     ] {
         let mut viewer = Viewer::connect(&url).await.unwrap();

@@ -92,7 +92,7 @@ impl Viewer {
         let transport = format!("Transport: {transport}\r\n");
         let (status, headers, _) = self.ask("SETUP", &format!("/trackID={track}"), &transport).await;
         assert_eq!(status, 200);
-        self.session = headers["session"].split(';').next().unwrap().to_owned();
+        headers["session"].split(';').next().unwrap().clone_into(&mut self.session);
         headers
     }
 
@@ -104,12 +104,13 @@ impl Viewer {
     /// Sends a request about the camera's URL and what follows it.
     pub async fn request(&mut self, method: &str, path: &str, headers: &str) {
         self.sequence += 1;
-        let mut text =
-            format!("{method} {}{path} RTSP/1.0\r\nCSeq: {}\r\n{headers}", self.url, self.sequence);
-        if !self.session.is_empty() {
-            text += &format!("Session: {}\r\n", self.session);
-        }
-        self.send(format!("{text}\r\n").as_bytes()).await;
+        let session = match &*self.session {
+            "" => String::new(),
+            session => format!("Session: {session}\r\n"),
+        };
+        let (url, sequence) = (&self.url, self.sequence);
+        let text = format!("{method} {url}{path} RTSP/1.0\r\nCSeq: {sequence}\r\n{headers}{session}\r\n");
+        self.send(text.as_bytes()).await;
     }
 
     /// Sends a request and waits for its reply, past all media; status 0: closed.
