@@ -65,7 +65,7 @@ fn decode_all(units: &[AccessUnit]) -> Vec<Picture> {
 impl Watch {
     /// Starts with faults; `None` if clips cannot be made here.
     fn start(
-        codecs: &[(Codec, &str)],
+        codecs: &[(Codec, &'static str)],
         transport: Transport,
         faults: &[Fault],
         password: Option<&str>,
@@ -205,37 +205,40 @@ async fn a_healthy_camera_is_seen_whole() {
 
 #[tokio::test]
 async fn harmless_oddities_change_nothing() {
-    for oddity in [
-        &[Fault::NoSprop][..],
-        &[Fault::NoParameters],
-        &[Fault::Audio, Fault::Metadata],
-        &[Fault::NoRtcp],
-        &[Fault::Clock(-7200.0)],
-        &[Fault::MidGop],
-        &[Fault::Jitter(SECOND / 5)],
-        &[Fault::Slow(Duration::from_millis(2))],
-    ] {
-        for codecs in [H264, H265] {
-            let Some(mut camera) = Watch::start(codecs, Transport::Tcp, oddity, None) else { return };
-            let seen = camera.until(&format!("{oddity:?}"), |seen| seen.good.len() >= 40).await;
-            assert_eq!((seen.damaged, seen.decode_errors), (0, 0), "{oddity:?} {seen:?}");
-            assert!(seen.states.contains(&CameraState::Online), "{oddity:?}");
-            let captured = camera.last.as_ref().unwrap().captured;
-            let wrong_clock = matches!(oddity[0], Fault::NoRtcp | Fault::Clock(_));
-            assert_eq!(captured.clock == Clock::Arrival, wrong_clock, "{oddity:?}");
-            let late = jiff::Timestamp::now().duration_since(captured.wall).as_secs_f64();
-            assert!((-1.0..5.0).contains(&late), "{oddity:?} {late}");
-            camera.stop().await;
-        }
+    let check = async |codecs, oddity: &[Fault]| {
+        let Some(mut camera) = Watch::start(codecs, Transport::Tcp, oddity, None) else { return };
+        let seen = camera.until(&format!("{oddity:?}"), |seen| seen.good.len() >= 40).await;
+        assert_eq!((seen.damaged, seen.decode_errors), (0, 0), "{oddity:?} {seen:?}");
+        assert!(seen.states.contains(&CameraState::Online), "{oddity:?}");
+        let captured = camera.last.as_ref().unwrap().captured;
+        let wrong_clock = matches!(oddity[0], Fault::NoRtcp | Fault::Clock(_));
+        assert_eq!(captured.clock == Clock::Arrival, wrong_clock, "{oddity:?}");
+        let late = jiff::Timestamp::now().duration_since(captured.wall).as_secs_f64();
+        assert!((-1.0..5.0).contains(&late), "{oddity:?} {late}");
+        camera.stop().await;
+    };
+    let (late, slow) = ([Fault::Jitter(SECOND / 5)], [Fault::Slow(Duration::from_millis(2))]);
+    for codecs in [H264, H265] {
+        tokio::join!(
+            check(codecs, &[Fault::NoSprop]),
+            check(codecs, &[Fault::NoParameters]),
+            check(codecs, &[Fault::Audio, Fault::Metadata]),
+            check(codecs, &[Fault::NoRtcp]),
+            check(codecs, &[Fault::Clock(-7200.0)]),
+            check(codecs, &[Fault::MidGop]),
+            check(codecs, &late),
+            check(codecs, &slow),
+        );
     }
 }
 
 #[tokio::test]
-async fn a_camera_without_any_parameter_sets_is_stalled_until_it_sends_them() {
+async fn without_any_parameter_sets_no_picture_comes_until_they_are_sent() {
     for codecs in [H264, H265] {
         let faults = [Fault::NoParameters, Fault::NoSprop];
         let Some(mut camera) = Watch::start(codecs, Transport::Tcp, &faults, None) else { return };
         let seen = camera.during(5 * SECOND).await;
+        println!("{codecs:?}: {seen:?}");
         assert!(seen.good.is_empty() && seen.damaged == 0, "{seen:?}");
         camera.faults.mend();
         let seen = camera.online().await;
@@ -315,52 +318,63 @@ async fn connections_that_break_are_made_anew() {
 
 #[tokio::test]
 async fn after_losses_no_damaged_picture_is_shown() {
-    for (codecs, transport) in ALL {
-        for fault in [Fault::Loss(0.03), Fault::Reorder(0.03)] {
-            if transport == Transport::Tcp && matches!(fault, Fault::Reorder(_)) {
-                continue;
-            }
-            let Some(mut camera) = Watch::start(codecs, transport, &[], None) else { return };
-            camera.online().await;
-            camera.faults.begin(fault);
-            let seen = camera.until("losses", |seen| seen.after_loss >= 3 && seen.units >= 100).await;
-            println!("{codecs:?} {transport:?} {fault:?}: {seen:?}");
-            assert_eq!(seen.damaged, 0, "{codecs:?} {transport:?} {fault:?}: {seen:?}");
-            assert!(camera.counters.packets_lost.load(Relaxed) >= 3);
-            camera.faults.mend();
-            assert_eq!(camera.online().await.damaged, 0);
-            camera.stop().await;
-        }
-    }
+    let check = async |codecs, transport, fault| {
+        let Some(mut camera) = Watch::start(codecs, transport, &[], None) else { return };
+        camera.online().await;
+        camera.faults.begin(fault);
+        let seen = camera.until("losses", |seen| seen.after_loss >= 3 && seen.units >= 100).await;
+        assert_eq!(seen.damaged, 0, "{codecs:?} {transport:?} {fault:?}: {seen:?}");
+        assert!(camera.counters.packets_lost.load(Relaxed) >= 3);
+        camera.faults.mend();
+        assert_eq!(camera.online().await.damaged, 0);
+        camera.stop().await;
+    };
+    let loss = Fault::Loss(0.03);
+    let reorder = Fault::Reorder(0.03);
+    tokio::join!(
+        check(H264, Transport::Tcp, loss),
+        check(H265, Transport::Tcp, loss),
+        check(H264, Transport::Udp, loss),
+        check(H265, Transport::Udp, loss),
+        check(H264, Transport::Udp, reorder),
+        check(H265, Transport::Udp, reorder),
+    );
 }
 
 #[tokio::test]
 async fn damaged_bytes_do_not_kill_the_client() {
-    for codecs in [H264, H265] {
-        for fault in [Fault::Garbage(0.02), Fault::Truncate(0.05), Fault::Noise(0.02)] {
-            let Some(mut camera) = Watch::start(codecs, Transport::Tcp, &[], None) else { return };
-            camera.online().await;
-            camera.faults.begin(fault);
-            let seen = camera.during(8 * SECOND).await;
-            println!(
-                "{codecs:?} {fault:?}: {} units, {} good, {} damaged pictures, {} errors, {:?}",
-                seen.units,
-                seen.good.len(),
-                seen.damaged,
-                seen.decode_errors,
-                seen.states
-            );
-            if matches!(fault, Fault::Noise(_)) {
-                // Noise is found by the framing; no byte of it reaches a picture.
-                assert_eq!(seen.damaged, 0, "{seen:?}");
-            }
-            camera.faults.mend();
-            camera.online().await;
-            let seen = camera.until("a second", |seen| seen.good.len() >= 50).await;
-            assert!(seen.damaged < 30, "whole again with the next key picture: {seen:?}");
-            camera.stop().await;
+    let check = async |codecs, fault| {
+        let Some(mut camera) = Watch::start(codecs, Transport::Tcp, &[], None) else { return };
+        camera.online().await;
+        camera.faults.begin(fault);
+        let seen = camera.during(6 * SECOND).await;
+        println!(
+            "{codecs:?} {fault:?}: {} units, {} good and {} damaged pictures, {} errors, {:?}",
+            seen.units,
+            seen.good.len(),
+            seen.damaged,
+            seen.decode_errors,
+            seen.states
+        );
+        if matches!(fault, Fault::Noise(_)) {
+            // The framing finds noise; no byte of it reaches a picture. (Spoiled payloads come in whole packets:
+            // some of them only a decoder could notice, and FFmpeg's for H.265 does not.)
+            assert_eq!(seen.damaged, 0, "{seen:?}");
         }
-    }
+        camera.faults.mend();
+        camera.online().await;
+        let seen = camera.until("two seconds", |seen| seen.units >= 50).await;
+        assert!(seen.good.len() > seen.damaged, "whole again with the next key picture: {seen:?}");
+        camera.stop().await;
+    };
+    tokio::join!(
+        check(H264, Fault::Garbage(0.02)),
+        check(H265, Fault::Garbage(0.02)),
+        check(H264, Fault::Truncate(0.05)),
+        check(H265, Fault::Truncate(0.05)),
+        check(H264, Fault::Noise(0.02)),
+        check(H265, Fault::Noise(0.02)),
+    );
 }
 
 #[tokio::test]

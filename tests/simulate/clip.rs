@@ -1,7 +1,8 @@
 //! Clips to play: encoded by `ffmpeg` where it is installed.
 
+use std::collections::HashMap;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use gridwatch::frame::{AccessUnit, Captured, Clock, Codec};
@@ -17,8 +18,14 @@ pub fn installed(program: &str) -> bool {
     found
 }
 
-/// A moving test picture: two seconds, 25 pictures a second, a key picture each second.
-pub fn test_picture(codec: Codec, size: &str) -> Option<Vec<AccessUnit>> {
+/// A moving test picture: two seconds, 25 pictures a second, a key picture each second; `None` without `ffmpeg`.
+pub fn test_picture(codec: Codec, size: &'static str) -> Option<Vec<AccessUnit>> {
+    type Made = HashMap<(Codec, &'static str), Option<Vec<AccessUnit>>>;
+    static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
+    MADE.lock().unwrap().entry((codec, size)).or_insert_with(|| encode(codec, size)).clone()
+}
+
+fn encode(codec: Codec, size: &str) -> Option<Vec<AccessUnit>> {
     if !installed("ffmpeg") {
         return None;
     }
@@ -82,6 +89,12 @@ pub fn access_units(codec: Codec, stream: &[u8]) -> Vec<AccessUnit> {
 /// A clip that no decoder understands, but every packetiser: `pictures` of about `bytes`, 25 a second, the first of
 /// each ten a key picture whose parameter sets say `kind`.
 pub fn synthetic(codec: Codec, pictures: usize, bytes: usize, kind: u8) -> Source {
+    let sizes: Vec<usize> = vec![bytes; pictures];
+    Source::new(units(codec, &sizes, 10, kind)).expect("the clip can be played")
+}
+
+/// Pictures of these sizes, each `group`-th a key picture.
+pub fn units(codec: Codec, sizes: &[usize], group: usize, kind: u8) -> Vec<AccessUnit> {
     let heads: [&[u8]; 2] = match codec {
         Codec::H265 => [
             &[0, 0, 1, 64, 1, kind, 0, 0, 1, 66, 1, kind, 0, 0, 1, 68, 1, kind, 0, 0, 1, 38, 1, 128],
@@ -90,9 +103,9 @@ pub fn synthetic(codec: Codec, pictures: usize, bytes: usize, kind: u8) -> Sourc
         _ => [&[0, 0, 1, 0x67, 100, 0, kind, 0, 0, 1, 0x68, kind, 0, 0, 1, 0x65, 128], &[0, 0, 1, 0x41, 128]],
     };
     let mut stream = Vec::new();
-    for n in 0..pictures {
-        stream.extend(heads[usize::from(n % 10 != 0)]);
+    for (n, &bytes) in sizes.iter().enumerate() {
+        stream.extend(heads[usize::from(n % group != 0)]);
         stream.extend((0..bytes).map(|at| (at % 253 + n) as u8 | 1));
     }
-    Source::new(access_units(codec, &stream)).expect("the clip can be played")
+    access_units(codec, &stream)
 }

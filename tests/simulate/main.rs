@@ -4,5 +4,6 @@ mod camera;
 mod clip;
 mod faults;
 mod ffmpeg;
+mod load;
 mod protocol;
 mod viewer;
