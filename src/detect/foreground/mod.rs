@@ -58,6 +58,8 @@ const BOXES_MAX: usize = 16;
 struct Cell {
     /// The empty place.
     empty: Sample,
+    /// What the empty place looked like before the light on it changed; it may come back (a shower passes).
+    earlier: Sample,
     /// Mean deviation from it in grey levels.
     noise: f32,
     /// The value that has been steady, and since when.
@@ -75,6 +77,7 @@ impl Cell {
     fn new(sample: Sample, at: Duration) -> Self {
         Self {
             empty: sample,
+            earlier: sample,
             noise: 1.5,
             steady: sample,
             steady_since: at,
@@ -85,9 +88,12 @@ impl Cell {
     }
 
     fn differs(&self, now: &Sample, coloured: bool) -> bool {
-        let luma = (now.luma - self.empty.luma).abs();
-        luma > LUMA_MIN.max(LUMA_NOISES * self.noise)
-            || (coloured && now.chroma_distance(&self.empty) > CHROMA_MIN)
+        self.far(now, &self.empty, coloured) && self.far(now, &self.earlier, coloured)
+    }
+
+    fn far(&self, now: &Sample, from: &Sample, coloured: bool) -> bool {
+        let luma = (now.luma - from.luma).abs();
+        luma > LUMA_MIN.max(LUMA_NOISES * self.noise) || (coloured && now.chroma_distance(from) > CHROMA_MIN)
     }
 
     /// Whether the value is the one that was there before; more lenient than `differs`, for noise on both sides.
@@ -97,9 +103,16 @@ impl Cell {
             && (!coloured || now.chroma_distance(&self.steady) <= CHROMA_MIN)
     }
 
-    /// Takes what is there now for the empty place.
+    /// Takes what is there now for the empty place, and forgets what was taken for it.
     fn learn(&mut self, now: &Sample) {
-        *self = Self { empty: *now, counts: false, held: false, empty_since: None, ..*self };
+        self.relight(now);
+        self.earlier = *now;
+    }
+
+    /// The empty place is in another light now; the old one may come back.
+    fn relight(&mut self, now: &Sample) {
+        let earlier = self.empty;
+        *self = Self { empty: *now, earlier, counts: false, held: false, empty_since: None, ..*self };
     }
 }
 
@@ -183,7 +196,7 @@ impl Model {
             self.learning = (!done).then_some((began, pictures + 1));
             if done {
                 for cell in &mut self.cells {
-                    cell.empty = cell.steady;
+                    cell.learn(&cell.steady.clone());
                 }
             }
             return done;
@@ -218,6 +231,7 @@ impl Model {
         }
         for cell in &mut self.cells {
             cell.empty.luma = exposure.apply(cell.empty.luma);
+            cell.earlier.luma = exposure.apply(cell.earlier.luma);
             cell.steady.luma = exposure.apply(cell.steady.luma);
         }
     }
@@ -235,6 +249,9 @@ impl Model {
             }
             if passed_s.is_none() {
                 continue;
+            }
+            if cell.far(now, &cell.empty, coloured) && !cell.far(now, &cell.earlier, coloured) {
+                (cell.empty, cell.earlier) = (cell.earlier, cell.empty);
             }
             let deviation = (now.luma - cell.empty.luma).abs().min(NOISE_MAX);
             if cell.differs(now, coloured) {
@@ -284,12 +301,8 @@ impl Model {
             }
             match scene.kind(&region, grid::is_coloured(self.colour)) {
                 Kind::Object => region.iter().for_each(|&i| object[i] = true),
-                Kind::Light | Kind::Left => {
-                    for &i in &region {
-                        let steady = self.cells[i].steady;
-                        self.cells[i].learn(&steady);
-                    }
-                }
+                Kind::Light => region.iter().for_each(|&i| self.cells[i].relight(&steady[i])),
+                Kind::Left => region.iter().for_each(|&i| self.cells[i].learn(&steady[i])),
             }
         }
         debug_assert_eq!(samples.len(), object.len());
