@@ -63,5 +63,6 @@ fn the_unit_says_what_the_daemon_relies_on() {
     }
     // The config check and the package know the same paths.
     assert!(UNIT.contains("ExecStart=/usr/bin/gridwatch run --config /etc/gridwatch/gridwatch.toml"));
+    assert!(UNIT.contains("/usr/bin/gridwatch check"), "a broken config must not stop what runs");
     assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/package.sh").exists());
 }
