@@ -37,6 +37,8 @@ const STEP_FORWARD_90K_MAX: i64 = 5 * 90_000;
 /// The clip starts at a key picture and skips from each loss to the next one, for pictures after a loss decode to
 /// garbage. A change of codec or of parameter sets would need a second MP4, so the longest stretch between two changes
 /// is kept. Presentation times are the sender's; where its clock began anew, the capture times bridge the step.
+///
+/// The pictures stay as the camera sent them: privacy masks are **not** in them, so a camera with masks must get no clip.
 pub fn remux(units: &[AccessUnit], path: &Path) -> Result<Remuxed, EvidenceError> {
     let clip = stretches(units)
         .into_iter()

@@ -362,4 +362,31 @@ pub(super) mod tests {
             assert_eq!(clock_text(seconds), text);
         }
     }
+
+    proptest::proptest! {
+        /// Boxes and paths may be anything a model or a tracker gets wrong: outside, inverted, not numbers.
+        #[test]
+        fn wild_geometry_never_panics(
+            wild in proptest::collection::vec(proptest::prelude::any::<[f32; 4]>(), 0..4),
+            width in 1usize..40,
+            height in 1usize..40,
+            px_max in 0u32..50,
+            text in ".{0,40}",
+        ) {
+            let mut seen = observation(&[]);
+            let object = |b: &[f32; 4]| Detection { class: text.as_str().into(), score: b[0], bbox: (*b).into() };
+            seen.objects = wild.iter().map(object).collect();
+            seen.trajectory = Some(Trajectory {
+                points: wild.iter().map(|b| (0.0, Point { x: b[0], y: b[1] })).collect(),
+                release: Point { x: wild.first().map_or(0.5, |b| b[2]), y: 0.5 },
+                release_height_m: None,
+                floor: None,
+            });
+            let persons: Vec<BBox> = wild.iter().map(|b| BBox::from(*b)).collect();
+            let settings = Evidence { snapshot_px_max: px_max, ..settings(true) };
+            let picture = picture_of(width, height, |_, _| GREY);
+            let made = snapshot(&picture, &zone(LANE), &seen, &persons, &[], &settings, &text);
+            proptest::prop_assert!(made.is_ok());
+        }
+    }
 }
