@@ -18,14 +18,13 @@ use crate::observation::{Observation, Stage, ZoneId};
 
 /// Seconds between two updates that only say that coverage or classes changed: a flickering detector is no news.
 const UPDATE_MIN_S: f64 = 30.0;
-/// Seconds after which an incident that is still there says so, and is written to the store.
+/// Seconds after which an incident that is still there says so.
 const UPDATE_EVERY_S: f64 = 300.0;
 /// Change of coverage worth an update.
 const COVERAGE_STEP: f32 = 0.1;
-/// Seconds for which an instant incident (thrown object) waits for its clip before it closes.
-const INSTANT_HOLD_S: f64 = 30.0;
-/// Seconds without gridwatch after which nobody can say that an incident went on.
-const DOWN_MAX_S: f64 = 3_600.0;
+/// Seconds without gridwatch after which nobody can say that an incident went on: somebody may have driven away and
+/// somebody else may have come.
+const DOWN_MAX_S: f64 = 900.0;
 /// Seconds of watching, beyond the rule's own dwell and clear times, without a word about a remembered incident.
 const REMEMBERED_MARGIN_S: f64 = 10.0;
 /// Objects in a statement: what a person can look at.
@@ -81,6 +80,11 @@ impl Machine {
             let open = Open::new(incident, Some(Remembered::NotLooked));
             self.open.insert(key, open);
         }
+    }
+
+    /// The open incident of a zone.
+    pub fn of_zone(&self, camera: &CameraId, zone: &ZoneId) -> Option<&Incident> {
+        self.open.get(&(camera.clone(), zone.clone())).map(|open| &open.incident)
     }
 
     /// The open incidents.
@@ -159,10 +163,15 @@ impl Machine {
     }
 
     /// Closes instant incidents whose clip has come or will not come any more.
-    pub fn expire(&mut self, instant: impl Fn(&Incident) -> bool, now: Timestamp) -> Vec<Incident> {
+    pub fn expire(
+        &mut self,
+        instant: impl Fn(&Incident) -> bool,
+        hold_s: f64,
+        now: Timestamp,
+    ) -> Vec<Incident> {
         self.close_where(
             |incident| {
-                let over = seconds_between(incident.first_seen, now) >= INSTANT_HOLD_S;
+                let over = seconds_between(incident.first_seen, now) >= hold_s;
                 (over && instant(incident)).then_some(ClosedReason::Instant)
             },
             now,

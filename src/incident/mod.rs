@@ -24,6 +24,9 @@ use machine::{Machine, Seen};
 /// Statements kept in memory while the store cannot write; with more, the oldest are lost (and counted).
 const UNWRITTEN_MAX: usize = 1_000;
 
+/// Seconds that a clip may take to be written after its last picture.
+const CLIP_WRITTEN_S: f64 = 15.0;
+
 /// What can go wrong with incidents.
 #[derive(Debug, thiserror::Error)]
 pub enum IncidentError {
@@ -49,7 +52,7 @@ pub struct Incidents {
 
 impl Incidents {
     /// Takes up the incidents that the store has open. Those that cannot go on are closed: their zone is gone or has
-    /// another scenario (`rule_removed`), or gridwatch was away for over an hour (`restarted`). The others wait to be
+    /// another scenario (`rule_removed`), or gridwatch was away for over a quarter of an hour (`restarted`). The others wait to be
     /// seen again under their id; see [`Self::looked`].
     pub fn open(store: Store, config: Arc<Config>) -> Result<Self, IncidentError> {
         let mut machine = Machine::default();
@@ -58,13 +61,14 @@ impl Incidents {
         let mut incidents = Self { store, config, topics, machine, unwritten: VecDeque::new(), lost: 0 };
         let now = Timestamp::now();
         let config = Arc::clone(&incidents.config);
-        let closed = incidents.machine.close_where(
+        let mut closed = incidents.machine.expire(|incident| is_instant(&config, incident), hold_s(&config), now);
+        closed.extend(incidents.machine.close_where(
             |incident| {
                 machine::ended_by_config(incident, zone(&config, incident))
                     .or_else(|| machine::ended_by_downtime(incident, now))
             },
             now,
-        );
+        ));
         incidents.say(closed, now)?;
         Ok(incidents)
     }
@@ -94,6 +98,13 @@ impl Incidents {
             in_hours: zone.hours.contains(&local),
             now,
         });
+        if said.is_empty()
+            && let Some(incident) = self.machine.of_zone(&camera.id, &zone.id)
+        {
+            // Nothing to say, but a restart must know that it was still there.
+            self.unwritten.retain(|e| !(e.messages.is_empty() && e.incident.incident == incident.incident));
+            self.unwritten.push_back(Entry { incident: incident.clone(), messages: Vec::new() });
+        }
         self.say(said, now)
     }
 
@@ -132,11 +143,8 @@ impl Incidents {
     /// out of its zone's hours, and writes what a failing store left unwritten.
     pub fn tick(&mut self, now: Timestamp) -> Result<Vec<Incident>, IncidentError> {
         let config = Arc::clone(&self.config);
-        let instant = |incident: &Incident| {
-            zone(&config, incident).is_some_and(|zone| zone.rule.kind == RuleKind::ThrownObject)
-        };
         let local = config.node.timezone.to_datetime(now);
-        let mut said = self.machine.expire(instant, now);
+        let mut said = self.machine.expire(|incident| is_instant(&config, incident), hold_s(&config), now);
         said.extend(self.machine.close_where(
             |incident| {
                 let out = zone(&config, incident).is_some_and(|zone| !zone.hours.contains(&local));
@@ -246,6 +254,16 @@ pub fn envelope(config: &Config, incident: Incident, time: Timestamp) -> Inciden
         datacontenttype: "application/json".into(),
         data: incident,
     }
+}
+
+/// Whether incidents of this one's zone are over when they are known.
+fn is_instant(config: &Config, incident: &Incident) -> bool {
+    zone(config, incident).is_some_and(|zone| zone.rule.kind == RuleKind::ThrownObject)
+}
+
+/// Seconds for which an instant incident stays open for its clip.
+fn hold_s(config: &Config) -> f64 {
+    config.evidence.post_roll_s + CLIP_WRITTEN_S
 }
 
 fn topics(config: &Config) -> Result<Option<Topics>, TopicError> {

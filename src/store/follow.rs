@@ -1,11 +1,13 @@
 //! Reading a store that another process writes.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::{FILE, StoreError, layout, open_to_read, record};
-use crate::event::Incident;
+use crate::event::{Incident, Phase};
 
 /// Changes of the past that a new follower sees first: about a page.
 const LOOK_BACK: i64 = 50;
@@ -14,6 +16,8 @@ const LOOK_BACK: i64 = 50;
 pub struct Follower {
     db: Connection,
     changed: i64,
+    /// Last `seq` given out per open incident: what changed without a statement is not told.
+    told: HashMap<Uuid, u32>,
 }
 
 impl Follower {
@@ -26,14 +30,21 @@ impl Follower {
             return Err(StoreError::Newer { path, found, known: layout::NEWEST });
         }
         let newest = record::newest_change(&db).map_err(|e| StoreError::of(path, e))?;
-        Ok(Self { db, changed: (newest - LOOK_BACK).max(0) })
+        Ok(Self { db, changed: (newest - LOOK_BACK).max(0), told: HashMap::new() })
     }
 
-    /// Incidents that changed since the last call (at first: the last 50 changes), oldest change first, at most 1000.
+    /// Incidents with a new statement since the last call (at first: the last 50 changes), oldest change first, at most 1000.
     /// Of several changes of one incident between two calls only the newest is seen.
     pub fn changes(&mut self) -> Result<Vec<Incident>, StoreError> {
-        let (newest, incidents) = record::changed_after(&self.db, self.changed)?;
+        let (newest, mut incidents) = record::changed_after(&self.db, self.changed)?;
         self.changed = newest;
+        incidents.retain(|incident| match incident.phase {
+            Phase::Closed => {
+                self.told.remove(&incident.incident);
+                true
+            }
+            _ => self.told.insert(incident.incident, incident.seq) != Some(incident.seq),
+        });
         Ok(incidents)
     }
 }

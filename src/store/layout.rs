@@ -48,6 +48,13 @@ const MIGRATIONS: &[&str] = &["
         json     TEXT NOT NULL
     ) STRICT;
     CREATE INDEX verdict_incident ON verdict (incident, id);
+
+    -- What the scene of a camera must remember over a restart; opaque here.
+    CREATE TABLE checkpoint (
+        camera  TEXT PRIMARY KEY,
+        written TEXT NOT NULL,
+        json    TEXT NOT NULL
+    ) STRICT;
 "];
 
 /// The newest layout this program knows.

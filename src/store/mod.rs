@@ -26,6 +26,7 @@ pub use outbox::{GaveWay, Message, MessageKind, OutboxRow, OutboxSize, Payload};
 pub use record::{StoredVerdict, VerdictOutcome};
 
 use crate::event::{Incident, Phase, Verdict};
+use crate::frame::CameraId;
 
 /// Name of the store's file in the data directory.
 pub const FILE: &str = "gridwatch.db";
@@ -222,6 +223,18 @@ impl Store {
     /// What the platform decided about an incident, oldest first.
     pub fn verdicts(&self, incident: Uuid) -> Result<Vec<StoredVerdict>, StoreError> {
         self.call(move |db| record::verdicts(db, incident))
+    }
+
+    /// Keeps what a camera's scene must remember over a restart, in place of what was kept before; opaque JSON. Several
+    /// cameras go in one transaction, so that a minute's checkpoints cost one write to the disk.
+    pub fn put_checkpoints(&self, checkpoints: Vec<(CameraId, String)>) -> Result<(), StoreError> {
+        let path = self.writer.path.clone();
+        self.call(move |db| record::put_checkpoints(db, &checkpoints).map_err(|e| StoreError::of(path, e)))
+    }
+
+    /// What was kept of every camera's scene.
+    pub fn checkpoints(&self) -> Result<Vec<(CameraId, String)>, StoreError> {
+        self.call(|db| record::checkpoints(db).map_err(StoreError::Sql))
     }
 
     fn call<T: Send + 'static>(

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Limits, StoreError};
 use crate::event::{Incident, Phase, Verdict};
+use crate::frame::CameraId;
 
 /// What became of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,4 +185,27 @@ pub(super) fn verdicts(db: &Connection, incident: Uuid) -> Result<Vec<StoredVerd
         Ok(StoredVerdict { received, verdict: parse("verdict", &id, &json)? })
     })
     .collect()
+}
+
+/// Keeps what scenes must remember.
+pub(super) fn put_checkpoints(
+    db: &mut Connection,
+    checkpoints: &[(CameraId, String)],
+) -> rusqlite::Result<()> {
+    let change = db.transaction()?;
+    for (camera, json) in checkpoints {
+        change
+            .prepare_cached("INSERT OR REPLACE INTO checkpoint (camera, written, json) VALUES (?, ?, ?)")?
+            .execute(params![camera.as_str(), Timestamp::now().to_string(), json])?;
+    }
+    change.commit()
+}
+
+/// What scenes must remember.
+pub(super) fn checkpoints(db: &Connection) -> rusqlite::Result<Vec<(CameraId, String)>> {
+    let mut query = db.prepare_cached("SELECT camera, json FROM checkpoint ORDER BY camera")?;
+    let rows = query.query_map([], |row| {
+        Ok((CameraId::from(row.get::<_, String>(0)?.as_str()), row.get::<_, String>(1)?))
+    })?;
+    rows.collect()
 }

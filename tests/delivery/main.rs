@@ -1,6 +1,9 @@
 //! From observations to a broker: nothing lost, nothing out of order, whatever the broker does.
 
 mod broker;
+mod faults;
+mod proxy;
+mod scripted;
 mod site;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ pub const BASE: &str = "city/grid/v1/yuhua/box-1";
 
 /// A directory with config and data, and the config as loaded.
 pub struct Site {
-    pub dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     pub config: Arc<Config>,
     /// Wall time at media time 0.
     epoch: Timestamp,
@@ -52,7 +52,7 @@ impl Site {
         let loaded = config::load(&path).expect("a config");
         let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
         assert_eq!(loaded.config.cameras.len(), 3, "{problems:#?}");
-        Self { dir, config: Arc::new(loaded.config), epoch: Timestamp::now() }
+        Self { _dir: dir, config: Arc::new(loaded.config), epoch: Timestamp::now() }
     }
 
     pub fn data(&self) -> PathBuf {
