@@ -13,7 +13,7 @@ use crate::event::{
     CameraRef, Certainty, ClosedReason, EvidenceRef, Incident, ObjectRef, Phase, TrajectoryRef, ZoneRef,
 };
 use crate::frame::{CameraId, Captured};
-use crate::geometry::BBox;
+use crate::geometry::{BBox, Point};
 use crate::observation::{Observation, Stage, ZoneId};
 
 /// Seconds between two updates that only say that coverage or classes changed: a flickering detector is no news.
@@ -292,15 +292,12 @@ impl Open {
                 bbox: object.bbox,
             })
             .collect();
-        if let Some(path) = &observation.trajectory {
+        if let Some(path) = &observation.trajectory
+            && path.release.x.is_finite()
+            && path.release.y.is_finite()
+        {
             incident.trajectory = Some(TrajectoryRef {
-                points: path
-                    .points
-                    .iter()
-                    .filter(|(t, at)| t.is_finite() && at.x.is_finite() && at.y.is_finite())
-                    .take(POINTS_MAX)
-                    .map(|(t, at)| (t - path.points[0].0, at.x, at.y))
-                    .collect(),
+                points: sightings(&path.points),
                 release: path.release,
                 release_height_m: path.release_height_m.filter(|(h, e)| h.is_finite() && e.is_finite()),
                 floor: path.floor,
@@ -405,6 +402,13 @@ fn classes(objects: &[ObjectRef]) -> Vec<Class> {
 /// A figure from outside as a ratio: JSON has no NaN.
 fn ratio(value: f32) -> f32 {
     if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 }
+}
+
+/// Sightings with their time after the first.
+fn sightings(points: &[(f64, Point)]) -> Vec<(f64, f32, f32)> {
+    let sound = |(t, at): &&(f64, Point)| t.is_finite() && at.x.is_finite() && at.y.is_finite();
+    let first_s = points.iter().find(sound).map_or(0.0, |(t, _)| *t);
+    points.iter().filter(sound).take(POINTS_MAX).map(|(t, at)| (t - first_s, at.x, at.y)).collect()
 }
 
 fn finite(bbox: BBox) -> bool {

@@ -5,6 +5,8 @@
 
 mod describe;
 mod machine;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

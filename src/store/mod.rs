@@ -9,6 +9,8 @@ mod follow;
 mod layout;
 mod outbox;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,8 +10,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use broker::{Broker, Heard, Listener, free_port};
+use gridwatch::detection::ModelStamp;
 use gridwatch::dispatch::Dispatch;
-use gridwatch::event::{CameraStatus, IncidentEvent, Verdict, VerdictKind};
+use gridwatch::event::{
+    CameraStatus, ClosedReason, EvidenceKind, EvidenceRef, IncidentEvent, Verdict, VerdictKind,
+};
 use gridwatch::frame::CameraState;
 use gridwatch::observation::Stage;
 use gridwatch::store::Store;
@@ -42,6 +45,87 @@ fn statements(heard: &[Heard]) -> Vec<IncidentEvent> {
         }
     }
     first
+}
+
+/// Fails if any JSON of these is not what the committed schema of its topic says.
+fn check_against_the_contract(heard: &[Heard]) {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/contract");
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    compiler.enable_format_assertions();
+    let mut compile = |name: &str| {
+        let path = dir.join(format!("{name}.schema.json"));
+        compiler.compile(path.to_str().expect("a path"), &mut schemas).expect("a schema")
+    };
+    let [incident, node, camera] = ["incident", "node-status", "camera-status"].map(&mut compile);
+    for message in heard.iter().filter(|m| m.topic.starts_with(BASE) && !m.payload.is_empty()) {
+        let schema = match message.topic[BASE.len() + 1..].split('/').collect::<Vec<_>>()[..] {
+            ["status"] => node,
+            ["cameras", _, "status"] => camera,
+            ["cameras", _, "incidents", _] => incident,
+            ["cameras", _, "evidence", _, _] | ["verdict", _] => continue,
+            _ => panic!("no such topic in the contract: {}", message.topic),
+        };
+        if let Err(error) = schemas.validate(&message.json(), schema) {
+            panic!("{}: {error:#}", message.topic);
+        }
+    }
+}
+
+/// Every rule kind, every closing reason that a running node gives, with everything that may be in an incident.
+#[test]
+fn every_message_is_what_the_contract_says() {
+    if !broker::installed() {
+        return;
+    }
+    let broker = Broker::start();
+    let site = Site::new(Some(broker.port));
+    let listener = Listener::start(broker.port, "#");
+    let store = site.store();
+    let dispatch = dispatch(&site, &store);
+    let mut incidents = site.incidents(&store);
+    let mut said = site.play(&mut incidents, "gate", 0.0, 1);
+    let (camera, zone) = site.camera("tower");
+    let model = ModelStamp { name: "movers".into(), sha256: "0".repeat(64) };
+    let thrown = site.thrown(0.0);
+    let picture = vec![site.snapshot("fall", 1_000)];
+    said.extend(incidents.observe(camera, zone, &thrown, Some(&model), picture, thrown.at.wall).expect("observed"));
+    let clip = EvidenceRef { kind: EvidenceKind::Clip, media_type: "video/mp4".into(), ..site.snapshot("clip", 10) };
+    let id = said.last().expect("one").incident;
+    said.extend(incidents.attach_evidence(id, clip, site.at(5.0).wall).expect("attached"));
+    said.extend(incidents.tick(site.at(100.0).wall).expect("closed"));
+    let (camera, zone) = site.camera("market");
+    let vending = site.observation(Stage::Confirmed, 0.0, 180.0);
+    said.extend(incidents.observe(camera, zone, &vending, None, Vec::new(), vending.at.wall).expect("observed"));
+    said.extend(incidents.camera_lost(&camera.id, site.at(900.0).wall).expect("closed"));
+    for (index, state) in [
+        CameraState::Connecting,
+        CameraState::Online,
+        CameraState::Stalled,
+        CameraState::AuthFailed,
+        CameraState::Disabled,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        dispatch.set_camera_status(CameraStatus {
+            camera: format!("camera-{index}").as_str().into(),
+            name: "路口".into(),
+            state,
+            detail: Some("because".into()),
+            since: Timestamp::now(),
+        });
+    }
+    dispatch.forget_camera(&"camera-0".into());
+    drained(&store);
+    dispatch.stop(Duration::from_secs(5));
+    let heard = listener.until(|m| m.topic == format!("{BASE}/status") && m.json()["state"] == "offline");
+    check_against_the_contract(&heard);
+    let got: Vec<_> = statements(&heard).into_iter().map(|event| event.data).collect();
+    assert_eq!(got, said);
+    let reasons: Vec<_> = got.iter().filter_map(|incident| incident.closed_reason).collect();
+    assert_eq!(reasons, [ClosedReason::Cleared, ClosedReason::Instant, ClosedReason::CameraLost]);
+    assert!(heard.iter().any(|m| m.topic.ends_with("camera-0/status") && m.payload.is_empty()));
 }
 
 #[test]

@@ -1,0 +1,395 @@
+//! Sequences of observations against what must be said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::machine::{Machine, Seen, ended_by_config, ended_by_downtime};
+use crate::config::{Camera, Hours, Place, Scenario, Transport, Zone};
+use crate::detection::Detection;
+use crate::event::{Certainty, ClosedReason, EvidenceKind, EvidenceRef, Incident, Phase};
+use crate::frame::{Captured, Clock};
+use crate::geometry::{BBox, Point, Polygon};
+use crate::observation::{Observation, Stage, Trajectory};
+
+const EPOCH: i64 = 1_790_000_000;
+
+fn at(seconds: f64) -> Captured {
+    Captured { wall: wall(seconds), media: Duration::from_secs_f64(seconds), clock: Clock::Arrival }
+}
+
+fn wall(seconds: f64) -> Timestamp {
+    Timestamp::from_second(EPOCH).expect("a time") + SignedDuration::from_secs_f64(seconds)
+}
+
+fn zone(id: &str, scenario: &str) -> Zone {
+    let scenario = Arc::clone(&Scenario::built_in()[scenario]);
+    let corners = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]].map(Point::from);
+    Zone {
+        id: id.into(),
+        name: "东侧通道".into(),
+        revision: "r1".into(),
+        polygon: Polygon::new(corners.to_vec()).expect("a polygon"),
+        rule: scenario.rule.clone(),
+        scenario,
+        hours: Hours::default(),
+        facade: None,
+    }
+}
+
+fn camera(zones: Vec<Zone>) -> Camera {
+    Camera {
+        id: "gate".into(),
+        name: "东门".into(),
+        url: "rtsp://127.0.0.1/".parse().expect("a URL"),
+        credentials: None,
+        transport: Transport::Tcp,
+        group: None,
+        place: Place::default(),
+        model: String::new(),
+        ring_bytes_max: 0,
+        stall_s: 10.0,
+        masks: Vec::new(),
+        zones,
+    }
+}
+
+fn observation(zone: &Zone, stage: Stage, from: f64, to: f64) -> Observation {
+    Observation {
+        zone: zone.id.clone(),
+        stage,
+        first_seen: at(from),
+        confirmed_at: (stage == Stage::Confirmed).then(|| at(to)),
+        last_seen: at(to),
+        at: at(to),
+        dwell_s: to - from,
+        coverage: 0.43,
+        objects: ["car", "unknown"]
+            .map(|class| Detection {
+                class: class.into(),
+                score: 0.8,
+                bbox: BBox { x0: 0.2, y0: 0.2, x1: 0.4, y1: 0.4 },
+            })
+            .to_vec(),
+        trajectory: None,
+    }
+}
+
+fn observe(machine: &mut Machine, camera: &Camera, zone: &Zone, observation: &Observation) -> Vec<Incident> {
+    observe_with(machine, camera, zone, observation, Vec::new(), true)
+}
+
+fn observe_with(
+    machine: &mut Machine,
+    camera: &Camera,
+    zone: &Zone,
+    observation: &Observation,
+    evidence: Vec<EvidenceRef>,
+    in_hours: bool,
+) -> Vec<Incident> {
+    let now = observation.at.wall;
+    machine.observe(Seen {
+        camera,
+        zone,
+        observation,
+        model: None,
+        evidence,
+        config_revision: "c1",
+        in_hours,
+        now,
+    })
+}
+
+fn evidence(name: &str) -> EvidenceRef {
+    EvidenceRef {
+        kind: EvidenceKind::Snapshot,
+        sha256: name.into(),
+        size_bytes: 1,
+        media_type: "image/jpeg".into(),
+        path: name.into(),
+        topic: None,
+    }
+}
+
+#[test]
+fn a_matter_is_opened_updated_and_closed() {
+    let (machine, zone) = (&mut Machine::default(), &zone("lane", "fire_lane"));
+    let camera = &camera(vec![zone.clone()]);
+    let mut say = |stage, to| observe(machine, camera, zone, &observation(zone, stage, 0.0, to));
+    assert!(say(Stage::Suspected, 20.0).is_empty(), "not announced unless the scenario asks for it");
+    let opened = say(Stage::Confirmed, 240.0).pop().expect("opened");
+    assert_eq!((opened.seq, opened.phase, opened.certainty), (1, Phase::Opened, Certainty::Confirmed));
+    assert_eq!((opened.first_seen, opened.confirmed_at), (wall(0.0), Some(wall(240.0))));
+    assert!(say(Stage::Confirmed, 300.0).is_empty(), "nothing new");
+    let updated = say(Stage::Confirmed, 541.0).pop().expect("still there");
+    assert_eq!((updated.seq, updated.phase, updated.dwell_s), (2, Phase::Updated, 541.0));
+    let closed = say(Stage::Cleared, 600.0).pop().expect("closed");
+    assert_eq!((closed.seq, closed.phase), (3, Phase::Closed));
+    assert_eq!(closed.closed_reason, Some(ClosedReason::Cleared));
+    assert_eq!(closed.incident, opened.incident);
+    assert!(closed.description.zh.contains("10 分"), "{}", closed.description.zh);
+    assert!(say(Stage::Cleared, 700.0).is_empty(), "closed once");
+}
+
+#[test]
+fn coverage_classes_and_evidence_are_news() {
+    let (machine, zone) = (&mut Machine::default(), &zone("lane", "fire_lane"));
+    let camera = &camera(vec![zone.clone()]);
+    let mut seen = observation(zone, Stage::Confirmed, 0.0, 240.0);
+    assert_eq!(observe(machine, camera, zone, &seen).len(), 1);
+    seen.coverage = 0.6;
+    seen.at = at(250.0);
+    assert!(observe(machine, camera, zone, &seen).is_empty(), "too soon");
+    seen.at = at(275.0);
+    assert_eq!(observe(machine, camera, zone, &seen)[0].coverage, 0.6);
+    seen.objects.truncate(1);
+    seen.at = at(310.0);
+    assert_eq!(observe(machine, camera, zone, &seen)[0].objects.len(), 1);
+    seen.at = at(311.0);
+    let said = observe_with(machine, camera, zone, &seen, vec![evidence("a")], true);
+    assert_eq!(said[0].evidence.len(), 1);
+    let again = observe_with(machine, camera, zone, &seen, vec![evidence("a")], true);
+    assert!(again.is_empty(), "the same picture twice is no news");
+    let later = machine.attach(said[0].incident, evidence("clip"), wall(320.0)).expect("attached");
+    assert_eq!((later.seq, later.evidence.len()), (5, 2));
+    assert_eq!(machine.attach(Uuid::nil(), evidence("x"), wall(320.0)), None);
+}
+
+#[test]
+fn foreign_figures_become_valid_json() {
+    let (machine, zone) = (&mut Machine::default(), &zone("lane", "fire_lane"));
+    let camera = &camera(vec![zone.clone()]);
+    let mut seen = observation(zone, Stage::Confirmed, 0.0, 240.0);
+    seen.coverage = f32::NAN;
+    seen.dwell_s = f64::INFINITY;
+    seen.objects[0].bbox.x0 = f32::NAN;
+    seen.objects[1].score = 7.0;
+    seen.objects.extend(vec![seen.objects[1].clone(); 100]);
+    seen.trajectory = Some(Trajectory {
+        points: vec![(f64::NAN, Point { x: 0.0, y: 0.0 })],
+        release: Point { x: f32::NAN, y: 0.0 },
+        release_height_m: Some((f32::NAN, 1.0)),
+        floor: None,
+    });
+    let opened = observe(machine, camera, zone, &seen).pop().expect("opened");
+    let json = serde_json::to_value(&opened).expect("JSON");
+    assert_eq!(json["coverage"], 0.0);
+    assert_eq!(json["dwell_s"], 0.0);
+    assert_eq!(json["objects"][0]["confidence"], 1.0);
+    assert_eq!(json["objects"].as_array().expect("a list").len(), 32);
+    let back: Incident = serde_json::from_value(json).expect("what was written can be read");
+    assert_eq!((&back, &back.trajectory), (&opened, &None));
+}
+
+#[test]
+fn after_a_restart_incidents_go_on_under_their_id_or_close() {
+    let zone = zone("lane", "fire_lane");
+    let camera = &camera(vec![zone.clone()]);
+    let open = || {
+        let machine = &mut Machine::default();
+        let mut opened = observe(machine, camera, &zone, &observation(&zone, Stage::Confirmed, 0.0, 240.0));
+        opened.pop().expect("opened")
+    };
+    // Seen again, while the rule has only come to suspect it anew.
+    let opened = open();
+    let machine = &mut Machine::default();
+    machine.remember(vec![opened.clone()]);
+    assert!(machine.looked(camera, &at(0.0), wall(300.0)).is_empty());
+    let mut again = observation(&zone, Stage::Suspected, 0.0, 20.0);
+    again.first_seen.wall = wall(305.0);
+    again.last_seen.wall = wall(325.0);
+    again.at.wall = wall(325.0);
+    assert!(observe(machine, camera, &zone, &again).is_empty(), "nothing new");
+    assert!(machine.looked(camera, &at(10_000.0), wall(600.0)).is_empty(), "it was seen");
+    again.stage = Stage::Cleared;
+    again.at.wall = wall(700.0);
+    let closed = observe(machine, camera, &zone, &again).pop().expect("closed");
+    assert_eq!((closed.incident, closed.seq), (opened.incident, 2));
+    assert_eq!((closed.certainty, closed.first_seen), (Certainty::Confirmed, wall(0.0)));
+    assert_eq!(closed.dwell_s, 325.0);
+
+    // Watched for long enough, and nothing there.
+    let machine = &mut Machine::default();
+    machine.remember(vec![open()]);
+    let patience = zone.rule.dwell_s + zone.rule.clear_s;
+    assert!(machine.looked(camera, &at(5.0), wall(300.0)).is_empty());
+    assert!(machine.looked(camera, &at(5.0 + patience), wall(600.0)).is_empty());
+    let closed = machine.looked(camera, &at(20.0 + patience), wall(620.0)).pop().expect("closed");
+    assert_eq!(closed.closed_reason, Some(ClosedReason::Cleared));
+
+    // What the config or the time away decides.
+    let opened = open();
+    let mut redrawn = zone.clone();
+    redrawn.revision = "r2".into();
+    assert_eq!(ended_by_config(&opened, Some(&redrawn)), None);
+    assert_eq!(ended_by_config(&opened, None), Some(ClosedReason::RuleRemoved));
+    let other = self::zone("lane", "street_vending");
+    assert_eq!(ended_by_config(&opened, Some(&other)), Some(ClosedReason::RuleRemoved));
+    assert_eq!(ended_by_downtime(&opened, wall(240.0 + 890.0)), None);
+    assert_eq!(ended_by_downtime(&opened, wall(240.0 + 910.0)), Some(ClosedReason::Restarted));
+}
+
+#[test]
+fn thrown_objects_wait_for_their_clip_and_are_told_apart() {
+    let (machine, zone) = (&mut Machine::default(), &zone("facade", "thrown_object"));
+    let camera = &camera(vec![zone.clone()]);
+    let fall = |from: f64| observation(zone, Stage::Confirmed, from, from + 0.5);
+    let first = observe(machine, camera, zone, &fall(0.0)).pop().expect("opened");
+    let over = Observation { stage: Stage::Cleared, ..fall(0.0) };
+    assert!(observe(machine, camera, zone, &over).is_empty(), "the clip is still to come");
+    assert_eq!(machine.attach(first.incident, evidence("clip"), wall(8.0)).expect("attached").seq, 2);
+    let second = observe(machine, camera, zone, &fall(10.0));
+    assert_eq!(second.len(), 2);
+    assert_eq!((second[0].incident, second[0].seq), (first.incident, 3));
+    assert_eq!(second[0].closed_reason, Some(ClosedReason::Instant));
+    assert_eq!(second[1].phase, Phase::Opened);
+    assert!(machine.expire(|_| true, 25.0, wall(30.0)).is_empty());
+    let closed = machine.expire(|_| true, 25.0, wall(36.0)).pop().expect("closed");
+    assert_eq!((closed.incident, closed.closed_reason), (second[1].incident, Some(ClosedReason::Instant)));
+}
+
+#[test]
+fn out_of_hours_nothing_opens_and_what_ends_ends_for_that() {
+    let (machine, zone) = (&mut Machine::default(), &zone("lane", "street_vending"));
+    let camera = &camera(vec![zone.clone()]);
+    let seen = observation(zone, Stage::Confirmed, 0.0, 240.0);
+    assert!(observe_with(machine, camera, zone, &seen, Vec::new(), false).is_empty());
+    assert_eq!(observe(machine, camera, zone, &seen).len(), 1);
+    let over = observation(zone, Stage::Cleared, 0.0, 300.0);
+    let closed = observe_with(machine, camera, zone, &over, Vec::new(), false);
+    assert_eq!(closed[0].closed_reason, Some(ClosedReason::OutOfHours));
+}
+
+#[test]
+fn suspicion_is_announced_where_asked_for() {
+    let (machine, mut zone) = (&mut Machine::default(), zone("lane", "fire_lane"));
+    let mut scenario = Scenario::clone(&zone.scenario);
+    scenario.announce_suspected = true;
+    zone.scenario = Arc::new(scenario);
+    let (camera, zone) = (&camera(vec![zone.clone()]), &zone);
+    let opened = observe(machine, camera, zone, &observation(zone, Stage::Suspected, 0.0, 20.0));
+    assert_eq!((opened[0].certainty, opened[0].confirmed_at), (Certainty::Suspected, None));
+    let updated = observe(machine, camera, zone, &observation(zone, Stage::Confirmed, 0.0, 21.0));
+    assert_eq!((updated[0].certainty, updated[0].confirmed_at), (Certainty::Confirmed, Some(wall(21.0))));
+}
+
+/// What operators read, for every scenario that comes with gridwatch.
+#[test]
+fn descriptions() {
+    let mut text = String::new();
+    for scenario in Scenario::built_in().keys() {
+        let zone = zone("lane", scenario);
+        let camera = camera(vec![zone.clone()]);
+        let mut seen = observation(&zone, Stage::Confirmed, 0.0, 320.0);
+        seen.trajectory = Some(Trajectory {
+            points: Vec::new(),
+            release: Point { x: 0.5, y: 0.1 },
+            release_height_m: Some((33.0, 1.5)),
+            floor: Some((12, 1)),
+        });
+        let opened = observe(&mut Machine::default(), &camera, &zone, &seen).pop().expect("opened");
+        text += &format!("{scenario}\n  {}\n  {}\n", opened.description.zh, opened.description.en);
+        seen.objects.clear();
+        seen.trajectory = None;
+        let opened = observe(&mut Machine::default(), &camera, &zone, &seen).pop().expect("opened");
+        text += &format!("  {}\n  {}\n", opened.description.zh, opened.description.en);
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// One thing that can happen.
+#[derive(Debug, Clone)]
+enum Step {
+    See { zone: usize, stage: Stage, in_hours: bool, coverage: f32 },
+    Pass(f64),
+    Look,
+    Expire,
+    Lose,
+    Restart,
+    Attach(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let stage = prop_oneof![Just(Stage::Suspected), Just(Stage::Confirmed), Just(Stage::Cleared)];
+    prop_oneof![
+        6 => (0..3usize, stage, prop::bool::weighted(0.9), 0.0..1.0f32)
+            .prop_map(|(zone, stage, in_hours, coverage)| Step::See { zone, stage, in_hours, coverage }),
+        3 => (0.0..400.0f64).prop_map(Step::Pass),
+        1 => Just(Step::Look),
+        1 => Just(Step::Expire),
+        1 => Just(Step::Lose),
+        1 => Just(Step::Restart),
+        1 => (0..3usize).prop_map(Step::Attach),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #[test]
+    fn every_incident_is_opened_once_counted_and_closed_once(steps in prop::collection::vec(step(), 1..80)) {
+        let zones = vec![zone("a", "fire_lane"), zone("b", "street_vending"), zone("c", "thrown_object")];
+        let camera = camera(zones.clone());
+        let mut machine = Machine::default();
+        let mut now = 0.0;
+        let mut since = [0.0; 3];
+        let mut said = Vec::new();
+        for (number, step) in steps.into_iter().enumerate() {
+            now += 0.1;
+            match step {
+                Step::See { zone, stage, in_hours, coverage } => {
+                    let mut seen = observation(&zones[zone], stage, since[zone], now);
+                    seen.coverage = coverage;
+                    if stage == Stage::Cleared || zone == 2 {
+                        since[zone] = now;
+                    }
+                    let pictures = if number % 3 == 0 { vec![evidence(&number.to_string())] } else { Vec::new() };
+                    said.extend(observe_with(&mut machine, &camera, &zones[zone], &seen, pictures, in_hours));
+                }
+                Step::Pass(seconds) => now += seconds,
+                Step::Look => said.extend(machine.looked(&camera, &at(now), wall(now))),
+                Step::Expire => {
+                    said.extend(machine.expire(|i| i.zone.id.to_string() == "c", 25.0, wall(now)));
+                }
+                Step::Lose => said.extend(machine.close_where(|_| Some(ClosedReason::CameraLost), wall(now))),
+                Step::Restart => {
+                    let open: Vec<_> = machine.incidents().cloned().collect();
+                    machine = Machine::default();
+                    machine.remember(open);
+                    said.extend(machine.close_where(|i| ended_by_downtime(i, wall(now)), wall(now)));
+                }
+                Step::Attach(n) => {
+                    let id = machine.incidents().nth(n).map(|i| i.incident);
+                    let piece = evidence(&format!("late {number}"));
+                    said.extend(id.and_then(|id| machine.attach(id, piece, wall(now))));
+                }
+            }
+            let places: BTreeSet<_> = machine.incidents().map(|i| i.zone.id.clone()).collect();
+            prop_assert_eq!(places.len(), machine.incidents().count(), "one per zone");
+        }
+        let still_open: BTreeSet<_> = machine.incidents().map(|i| i.incident).collect();
+        let mut last: BTreeMap<Uuid, Incident> = BTreeMap::new();
+        for incident in said {
+            match last.get(&incident.incident) {
+                None => prop_assert_eq!((incident.seq, incident.phase), (1, Phase::Opened)),
+                Some(before) => {
+                    prop_assert_eq!(incident.seq, before.seq + 1);
+                    prop_assert_ne!(incident.phase, Phase::Opened);
+                    prop_assert_ne!(before.phase, Phase::Closed);
+                    prop_assert!(incident.last_seen >= before.last_seen);
+                    prop_assert!(incident.certainty == Certainty::Confirmed || before.certainty != Certainty::Confirmed);
+                }
+            }
+            prop_assert_eq!(incident.phase == Phase::Closed, incident.closed_reason.is_some());
+            prop_assert_eq!(incident.phase == Phase::Closed, incident.closed_at.is_some());
+            prop_assert!(incident.evidence.len() <= super::machine::EVIDENCE_MAX);
+            last.insert(incident.incident, incident);
+        }
+        for (id, incident) in last {
+            prop_assert_eq!(incident.phase != Phase::Closed, still_open.contains(&id));
+        }
+    }
+}

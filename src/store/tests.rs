@@ -1,0 +1,244 @@
+//! The store over restarts, beyond its limits, and on bad ground.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::*;
+use crate::config::{Level, Place, Text};
+use crate::event::{CameraRef, Certainty, VerdictKind, ZoneRef};
+use crate::frame::Clock;
+
+fn incident(zone: &str, phase: Phase) -> Incident {
+    let text = Text { zh: "占用".into(), en: "blocked".into() };
+    let now = Timestamp::UNIX_EPOCH;
+    Incident {
+        incident: Uuid::now_v7(),
+        seq: 1,
+        phase,
+        certainty: Certainty::Confirmed,
+        kind: "fire_lane".into(),
+        level: Level::Orange,
+        city_code: None,
+        title: text.clone(),
+        description: text,
+        camera: CameraRef { id: "gate".into(), name: "东门".into(), place: Place::default() },
+        zone: ZoneRef { id: zone.into(), name: "A".into(), revision: "r".into() },
+        first_seen: now,
+        confirmed_at: None,
+        last_seen: now,
+        closed_at: None,
+        closed_reason: None,
+        clock: Clock::Arrival,
+        dwell_s: 1.0,
+        coverage: 0.5,
+        objects: Vec::new(),
+        trajectory: None,
+        model: None,
+        config_revision: "c".into(),
+        evidence: Vec::new(),
+    }
+}
+
+fn message(kind: MessageKind, text: &str) -> Message {
+    Message { topic: text.into(), kind, payload: Payload::Bytes(text.into()) }
+}
+
+fn write(store: &Store, incident: &Incident, messages: Vec<Message>) -> Result<(), StoreError> {
+    store.write(vec![Entry { incident: incident.clone(), messages }])
+}
+
+fn topics(store: &Store) -> Vec<String> {
+    store.outbox_head(1_000, u64::MAX).expect("read").into_iter().map(|row| row.message.topic).collect()
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (open, closed) = (incident("a", Phase::Opened), incident("b", Phase::Closed));
+    let file = Payload::File { path: "evidence/x.jpg".into(), sha256: "00".into(), size_bytes: 7 };
+    let picture = Message { topic: "x".into(), kind: MessageKind::Evidence, payload: file };
+    let store = Store::open(dir.path()).expect("a store");
+    write(&store, &open, vec![picture.clone(), message(MessageKind::Incident, "opened")]).expect("written");
+    write(&store, &closed, Vec::new()).expect("written");
+    store.put_checkpoints(vec![("gate".into(), "{}".into())]).expect("written");
+    drop(store);
+
+    let store = Store::open(dir.path()).expect("a store");
+    assert_eq!(store.open_incidents().expect("read"), [open.clone()]);
+    assert_eq!(store.latest_incidents(10).expect("read"), [closed.clone(), open.clone()]);
+    assert_eq!(store.checkpoints().expect("read"), [("gate".into(), "{}".to_owned())]);
+    let rows = store.outbox_head(10, u64::MAX).expect("read");
+    assert_eq!(rows[0].message, picture);
+    assert_eq!((rows[1].incident, rows[1].message.topic.as_str()), (open.incident, "opened"));
+    assert_eq!(store.outbox_size().expect("read"), OutboxSize { rows: 2, bytes: 7 + 6 });
+    // By bytes: at least one, however large.
+    assert_eq!(store.outbox_head(10, 1).expect("read").len(), 1);
+    store.outbox_remove(vec![rows[0].id, 999]).expect("removed");
+    assert_eq!(topics(&store), ["opened"]);
+}
+
+#[test]
+fn state_and_messages_are_written_together_or_not_at_all() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("a store");
+    write(&store, &incident("a", Phase::Opened), Vec::new()).expect("written");
+    // A second open one in the same zone: the database refuses, and with it everything beside.
+    let both = vec![
+        Entry {
+            incident: incident("b", Phase::Opened),
+            messages: vec![message(MessageKind::Incident, "b")],
+        },
+        Entry { incident: incident("a", Phase::Opened), messages: vec![message(MessageKind::Incident, "a")] },
+    ];
+    let refused = store.write(both).expect_err("refused").to_string();
+    assert!(refused.contains("UNIQUE"), "{refused}");
+    assert_eq!(store.open_incidents().expect("read").len(), 1);
+    assert!(topics(&store).is_empty());
+}
+
+#[test]
+fn pictures_give_way_before_statements() {
+    use MessageKind::{Evidence, Incident};
+    let dir = tempfile::tempdir().expect("a directory");
+    let limits = Limits { outbox_rows_max: 4, outbox_bytes_max: 20, ..Limits::default() };
+    let store = Store::open_with(dir.path(), limits).expect("a store");
+    let (mut one, mut n) = (incident("a", Phase::Opened), 0);
+    let mut put = |kind, text: &str| {
+        (one.seq, n) = (n + 1, n + 1);
+        write(&store, &one, vec![message(kind, text)]).expect("written");
+        (topics(&store).join(" "), store.gave_way())
+    };
+    for (kind, text, want, pictures, statements) in [
+        (Evidence, "p1", "p1", 0, 0),
+        (Incident, "s1", "p1 s1", 0, 0),
+        (Evidence, "p2", "p1 s1 p2", 0, 0),
+        (Incident, "s2", "p1 s1 p2 s2", 0, 0),
+        (Incident, "s3", "s1 p2 s2 s3", 1, 0),
+        (Evidence, "p3", "s1 s2 s3 p3", 2, 0),
+        (Incident, "s4", "s1 s2 s3 s4", 3, 0),
+        (Evidence, "p4", "s1 s2 s3 s4", 4, 0),
+        (Incident, "s5", "s2 s3 s4 s5", 4, 1),
+        (Incident, "s6-with-15-byte", "s4 s5 s6-with-15-byte", 4, 3),
+        (Incident, "s7-longer-than-everything-allowed", "s7-longer-than-everything-allowed", 4, 6),
+    ] {
+        let (got, gave_way) = put(kind, text);
+        assert_eq!(got, want, "after {text}");
+        assert_eq!(gave_way, GaveWay { evidence: pictures, incident: statements }, "after {text}");
+    }
+}
+
+#[test]
+fn closed_incidents_and_verdicts_are_bounded() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let limits = Limits { closed_incidents_max: 3, verdicts_per_incident_max: 2, ..Limits::default() };
+    let store = Store::open_with(dir.path(), limits).expect("a store");
+    let open = incident("open", Phase::Opened);
+    write(&store, &open, Vec::new()).expect("written");
+    let closed: Vec<_> = (0..6).map(|_| incident("a", Phase::Closed)).collect();
+    let verdict = |note: &str| Verdict {
+        verdict: VerdictKind::Accepted,
+        case_id: None,
+        note: Some(note.into()),
+    };
+    for incident in &closed {
+        write(&store, incident, Vec::new()).expect("written");
+        let outcome = store.add_verdict(incident.incident, verdict("x")).expect("stored");
+        assert_eq!(outcome, VerdictOutcome::Stored);
+    }
+    assert_eq!(store.latest_incidents(100).expect("read").len(), 3 + 1);
+    assert_eq!(store.incident(open.incident).expect("read"), Some(open.clone()));
+    assert!(store.verdicts(closed[0].incident).expect("read").is_empty());
+    for (note, want) in [
+        ("a", VerdictOutcome::Stored),
+        ("a", VerdictOutcome::Repeated),
+        ("b", VerdictOutcome::Stored),
+        ("a", VerdictOutcome::Stored),
+    ] {
+        assert_eq!(store.add_verdict(open.incident, verdict(note)).expect("stored"), want, "{note}");
+    }
+    let notes: Vec<_> = store.verdicts(open.incident).expect("read").into_iter().map(|v| v.verdict.note).collect();
+    assert_eq!(notes, [Some("b".to_owned()), Some("a".to_owned())]);
+    assert_eq!(store.add_verdict(Uuid::nil(), verdict("a")).expect("no error"), VerdictOutcome::UnknownIncident);
+}
+
+#[test]
+fn a_follower_sees_each_statement_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    assert!(Follower::open(dir.path()).is_err(), "there is no store yet");
+    let store = Store::open(dir.path()).expect("a store");
+    let mut one = incident("a", Phase::Opened);
+    write(&store, &one, Vec::new()).expect("written");
+    let mut follower = Follower::open(dir.path()).expect("readable while the daemon has it");
+    assert_eq!(follower.changes().expect("read"), [one.clone()]);
+    assert!(follower.changes().expect("read").is_empty());
+    one.coverage = 0.7; // state without a statement
+    write(&store, &one, Vec::new()).expect("written");
+    assert!(follower.changes().expect("read").is_empty());
+    (one.seq, one.phase) = (2, Phase::Closed);
+    write(&store, &one, Vec::new()).expect("written");
+    assert_eq!(follower.changes().expect("read"), [one]);
+}
+
+#[test]
+fn bad_ground_is_said_clearly() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("a store");
+    let second = Store::open(dir.path()).expect_err("in use");
+    assert!(matches!(second, StoreError::InUse { .. }), "{second}");
+    drop(store);
+
+    let file = dir.path().join(FILE);
+    Connection::open(&file).expect("opened").pragma_update(None, "user_version", 99).expect("set");
+    let newer = Store::open(dir.path()).expect_err("newer").to_string();
+    assert!(newer.contains("layout 99"), "{newer}");
+
+    for bytes in [b"no database at all, but long enough to be read as one".repeat(100), sound_then_damaged()] {
+        std::fs::write(&file, bytes).expect("written");
+        let damaged = Store::open(dir.path()).expect_err("damaged");
+        assert!(matches!(damaged, StoreError::Corrupt { .. }), "{damaged}");
+    }
+
+    let elsewhere = Store::open(Path::new("/proc/no/such/place")).expect_err("cannot be made");
+    assert!(matches!(elsewhere, StoreError::Open { .. }), "{elsewhere}");
+}
+
+/// A database whose pages behind the first are noise.
+fn sound_then_damaged() -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("a store");
+    for _ in 0..50 {
+        write(&store, &incident("a", Phase::Closed), Vec::new()).expect("written");
+    }
+    drop(store);
+    let mut bytes = std::fs::read(dir.path().join(FILE)).expect("read");
+    for (i, byte) in bytes.iter_mut().enumerate().skip(4_096) {
+        *byte = (i * 31 % 251) as u8;
+    }
+    bytes
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("a store");
+    write(&store, &incident("a", Phase::Opened), vec![message(MessageKind::Incident, "first")]).expect("written");
+    // SQLite reports SQLITE_FULL for its own page limit as it does for the disk's.
+    store
+        .call(|db| db.pragma_update(None, "max_page_count", 1).map_err(StoreError::Sql))
+        .expect("set");
+    let large = Message {
+        payload: Payload::Bytes(vec![0; 1 << 20]),
+        ..message(MessageKind::Incident, "second")
+    };
+    let full = write(&store, &incident("b", Phase::Opened), vec![large.clone()]).expect_err("full");
+    assert!(matches!(full, StoreError::DiskFull { .. }), "{full}");
+    assert_eq!(topics(&store), ["first"]);
+    assert_eq!(store.open_incidents().expect("read").len(), 1);
+    store
+        .call(|db| db.pragma_update(None, "max_page_count", 1_000_000).map_err(StoreError::Sql))
+        .expect("set");
+    write(&store, &incident("b", Phase::Opened), vec![large]).expect("room again");
+    assert_eq!(topics(&store), ["first", "second"]);
+}
