@@ -7,7 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
-use super::mqtt::{Connection, Dial, MqttError, Outbound, PACKET_BYTES_MAX};
+use super::mqtt::{Arrival, Connection, Dial, MqttError, Outbound, PACKET_BYTES_MAX};
 use super::{Shared, json, verdict};
 use crate::event::NodeState;
 use crate::store::{MessageKind, OutboxRow, Payload, StoreError};
@@ -19,7 +19,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// The longest: a broker that comes back after a night hears from every box within half a minute.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Connections that a picture may cost before it is given up. Statements are never given up.
-const LOST_ON_PICTURE_MAX: u32 = 5;
+const LOST_ON_PICTURE_MAX: u32 = 4;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +44,16 @@ pub(super) async fn run(shared: &Shared) {
     let mut pause = PAUSE_MIN;
     let mut stop_at = None;
     loop {
-        let began = Instant::now();
+        let (began, acknowledged) = (Instant::now(), shared.counts.acknowledged.load(Ordering::Relaxed));
         let ended = tokio::select! {
             ended = run_once(shared, &mut suspect, &broker) => ended,
             () = stop_passed(shared, &mut stop_at) => return,
         };
         let was_connected = shared.counts.connected.swap(false, Ordering::Relaxed);
         let Err(error) = ended else { return };
-        if was_connected && began.elapsed() > PAUSE_MAX {
-            pause = PAUSE_MIN;
+        let took_some = shared.counts.acknowledged.load(Ordering::Relaxed) > acknowledged;
+        if took_some || (was_connected && began.elapsed() > PAUSE_MAX) {
+            pause = PAUSE_MIN; // A broker that works is worth hurrying for.
         }
         // Half of it at random: a district's boxes must not come back in the same instant.
         let wait = pause.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
@@ -91,6 +92,7 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
     shared.counts.connected.store(true, Ordering::Relaxed);
     shared.counts.connections.fetch_add(1, Ordering::Relaxed);
     connection.subscribe(&shared.topics.verdicts())?;
+    connection.subscribe(&shared.topics.camera_statuses())?;
     say_node(shared, &mut connection, NodeState::Online).await?;
     {
         let mut cameras = shared.cameras.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,8 +108,7 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
         }
         say_cameras(shared, &mut connection).await?;
         while let Some(arrival) = connection.received() {
-            verdict::take(shared, arrival.topic(), arrival.payload())?;
-            connection.accept(&arrival)?;
+            take(shared, &mut connection, &arrival).await?;
         }
         let over = draining.is_some_and(|until| Instant::now() >= until);
         if !over && deliver(shared, &mut connection, suspect).await? {
@@ -121,13 +122,27 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
         tokio::select! {
             arrival = connection.receive() => {
                 let arrival = arrival?;
-                verdict::take(shared, arrival.topic(), arrival.payload())?;
-                connection.accept(&arrival)?;
+                take(shared, &mut connection, &arrival).await?;
             }
             _ = outbox.changed() => {}
             () = shared.bell.notified() => {}
         }
     }
+}
+
+/// Reads what came in, and only then tells the broker so. A retained status of a camera that the config does not have
+/// (any more) is a ghost of an earlier config, and taken away.
+async fn take(shared: &Shared, connection: &mut Connection, arrival: &Arrival) -> Result<(), Ended> {
+    if let Some(camera) = shared.topics.camera_of_status(arrival.topic()) {
+        if arrival.retained() && !arrival.payload().is_empty() && !shared.is_known(&camera) {
+            tracing::info!(%camera, "retained status of a camera that is not in the config is taken away");
+            let gone = Outbound { topic: arrival.topic().to_owned(), payload: Vec::new(), retained: true };
+            connection.publish(vec![gone], &mut Vec::new()).await?;
+        }
+    } else {
+        verdict::take(shared, arrival.topic(), arrival.payload(), arrival.retained())?;
+    }
+    Ok(connection.accept(arrival).await?)
 }
 
 async fn say_node(shared: &Shared, connection: &mut Connection, state: NodeState) -> Result<(), MqttError> {

@@ -8,7 +8,7 @@ mod connection;
 mod mqtt;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,6 +80,7 @@ struct Shared {
     store: Store,
     boot: Uuid,
     config_revision: String,
+    configured: BTreeSet<CameraId>,
     cameras: Mutex<Cameras>,
     /// Rung when `cameras` or `stop` changed.
     bell: Notify,
@@ -101,7 +102,7 @@ struct Counts {
 #[derive(Debug, Default)]
 struct Cameras {
     status: BTreeMap<CameraId, Option<CameraStatus>>,
-    unsaid: std::collections::BTreeSet<CameraId>,
+    unsaid: BTreeSet<CameraId>,
 }
 
 impl Dispatch {
@@ -117,6 +118,13 @@ impl Dispatch {
             store,
             boot: Uuid::now_v7(),
             config_revision: config.revision.clone(),
+            configured: config
+                .cameras
+                .iter()
+                .map(|camera| &camera.id)
+                .chain(config.disabled.iter().map(|camera| &camera.id))
+                .cloned()
+                .collect(),
             cameras: Mutex::default(),
             bell: Notify::new(),
             stop: Mutex::new(None),
@@ -196,6 +204,12 @@ impl Shared {
             config_revision: self.config_revision.clone(),
             time: Timestamp::now(),
         }
+    }
+
+    /// Whether the camera is in the config or was told of since.
+    fn is_known(&self, camera: &CameraId) -> bool {
+        let cameras = self.cameras.lock().unwrap_or_else(PoisonError::into_inner);
+        self.configured.contains(camera) || matches!(cameras.status.get(camera), Some(Some(_)))
     }
 
     fn stopping(&self) -> Option<Duration> {

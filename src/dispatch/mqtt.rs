@@ -11,17 +11,21 @@ use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Outgoing,
     Packet, Publish, QoS,
 };
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{Credentials, Mqtt};
 
 /// Largest message either way: a 4K JPEG of the best quality is about half of it. MQTT itself allows 256 MiB.
 pub(super) const PACKET_BYTES_MAX: usize = 8 << 20;
 
-/// Seconds for connecting, and for the broker to acknowledge the next of the messages in flight.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time for connecting.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(20);
+/// Time for the broker to acknowledge the next of the messages in flight: a 2 MB picture over 512 kbit/s takes half of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Messages that may wait to be read: brokers send some twenty before they want an acknowledgement.
+const ARRIVED_MAX: usize = 4_096;
 
 /// What can go wrong on a connection; each ends it.
 #[derive(Debug, thiserror::Error)]
@@ -101,13 +105,14 @@ impl Connection {
         let capacity = dial.mqtt.batch + 16;
         let (client, mut eventloop) = AsyncClient::new(options, capacity);
         let mut network = eventloop.network_options();
-        network.set_connection_timeout(PATIENCE.as_secs());
+        network.set_connection_timeout(PATIENCE.as_secs()); // Also rumqttc's limit for writing one message.
         network.set_tcp_nodelay(true);
         eventloop.set_network_options(network);
-        match eventloop.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {}
-            Ok(other) => return Err(MqttError::Connect(format!("{other:?} instead of CONNACK"))),
-            Err(error) => return Err(not_connected(error)),
+        match timeout(CONNECT_PATIENCE, eventloop.poll()).await {
+            Ok(Ok(Event::Incoming(Packet::ConnAck(_)))) => {}
+            Ok(Ok(_)) => return Err(MqttError::Connect("no CONNACK".into())),
+            Ok(Err(error)) => return Err(not_connected(error)),
+            Err(_) => return Err(not_connected(ConnectionError::NetworkTimeout)),
         }
         let (sender, events) = mpsc::channel(capacity);
         let poller = tokio::spawn(poll(eventloop, sender));
@@ -139,12 +144,12 @@ impl Connection {
                 .map_err(lost)?;
             self.handed_over.push_back(index);
         }
+        let mut deadline = Instant::now() + PATIENCE;
         while !self.handed_over.is_empty() || !self.in_flight.is_empty() {
-            let event = timeout_at(Instant::now() + PATIENCE, self.events.recv()).await;
-            match self.take(event.map_err(|_| MqttError::Silent)?)? {
-                Some(Packet::PubAck(ack)) => acknowledged.extend(self.in_flight.remove(&ack.pkid)),
-                Some(Packet::Publish(publish)) => self.arrived.push_back(publish),
-                _ => {}
+            let event = timeout_at(deadline, self.events.recv()).await;
+            if let Some(packet_id) = self.take(event.map_err(|_| MqttError::Silent)?)? {
+                acknowledged.extend(self.in_flight.remove(&packet_id));
+                deadline = Instant::now() + PATIENCE;
             }
         }
         Ok(())
@@ -157,9 +162,7 @@ impl Connection {
                 return Ok(Arrival(publish));
             }
             let event = self.events.recv().await;
-            if let Some(Packet::Publish(publish)) = self.take(event)? {
-                self.arrived.push_back(publish);
-            }
+            self.take(event)?;
         }
     }
 
@@ -169,8 +172,16 @@ impl Connection {
     }
 
     /// Tells the broker that the message is safe here, so that it is not sent again.
-    pub fn accept(&self, arrival: &Arrival) -> Result<(), MqttError> {
-        self.client.try_ack(&arrival.0).map_err(lost)
+    pub async fn accept(&mut self, arrival: &Arrival) -> Result<(), MqttError> {
+        // Full: the poller has to write first, and to do so it must get rid of what it has read.
+        while self.client.try_ack(&arrival.0).is_err() {
+            match self.events.try_recv() {
+                Ok(event) => _ = self.take(Some(event))?,
+                Err(TryRecvError::Empty) => tokio::task::yield_now().await,
+                Err(TryRecvError::Disconnected) => return Err(MqttError::Lost("closed".into())),
+            }
+        }
+        Ok(())
     }
 
     /// Hangs up in order: the broker forgets the will.
@@ -185,20 +196,24 @@ impl Connection {
         }
     }
 
-    /// Book-keeping of what was sent; the incoming packet, if it was one.
-    fn take(&mut self, event: Option<Result<Event, ConnectionError>>) -> Result<Option<Packet>, MqttError> {
+    /// Keeps the books of what was sent and what arrived; the packet id if the event was an acknowledgement.
+    fn take(&mut self, event: Option<Result<Event, ConnectionError>>) -> Result<Option<u16>, MqttError> {
         match event {
-            None => Err(MqttError::Lost("closed".into())),
-            Some(Err(error)) => Err(lost(error)),
+            None => return Err(MqttError::Lost("closed".into())),
+            Some(Err(error)) => return Err(lost(error)),
             Some(Ok(Event::Outgoing(Outgoing::Publish(packet_id)))) => {
                 if let Some(index) = self.handed_over.pop_front() {
                     self.in_flight.insert(packet_id, index);
                 }
-                Ok(None)
             }
-            Some(Ok(Event::Outgoing(_))) => Ok(None),
-            Some(Ok(Event::Incoming(packet))) => Ok(Some(packet)),
+            Some(Ok(Event::Incoming(Packet::PubAck(ack)))) => return Ok(Some(ack.pkid)),
+            Some(Ok(Event::Incoming(Packet::Publish(_)))) if self.arrived.len() >= ARRIVED_MAX => {
+                return Err(MqttError::Lost("the broker sends more than was acknowledged".into()));
+            }
+            Some(Ok(Event::Incoming(Packet::Publish(publish)))) => self.arrived.push_back(publish),
+            Some(Ok(_)) => {}
         }
+        Ok(None)
     }
 }
 
@@ -212,6 +227,11 @@ impl Arrival {
 
     pub fn payload(&self) -> &[u8] {
         &self.0.payload
+    }
+
+    /// Whether the broker had kept it from before the subscription.
+    pub fn retained(&self) -> bool {
+        self.0.retain
     }
 }
 
@@ -242,7 +262,7 @@ fn not_connected(error: ConnectionError) -> MqttError {
             ConnectReturnCode::Success => "nothing",
         }),
         ConnectionError::NetworkTimeout => {
-            MqttError::Connect(format!("no answer for {} s", PATIENCE.as_secs()))
+            MqttError::Connect(format!("no answer for {} s", CONNECT_PATIENCE.as_secs()))
         }
         // Never the packet itself: a CONNECT echoed by garbage would carry the password into the log.
         ConnectionError::NotConnAck(_) => MqttError::Connect("it answers, but not as an MQTT broker".into()),
@@ -277,7 +297,7 @@ impl Subscription {
     /// Waits for the next message; safe to cancel.
     pub async fn next(&mut self, mqtt: &Mqtt) -> Result<Received, super::DispatchError> {
         let arrival = self.connection.receive().await.map_err(|e| problem(mqtt, &e))?;
-        self.connection.accept(&arrival).map_err(|e| problem(mqtt, &e))?;
+        self.connection.accept(&arrival).await.map_err(|e| problem(mqtt, &e))?;
         let Arrival(publish) = arrival;
         Ok(Received { topic: publish.topic, payload: publish.payload.to_vec(), retained: publish.retain })
     }

@@ -11,7 +11,7 @@ const VERDICT_BYTES_MAX: usize = 16 << 10;
 
 /// Keeps a verdict. What cannot be read or names no known incident is logged and counted, and never comes again; only
 /// when the store fails (an error) should the broker keep it.
-pub(super) fn take(shared: &Shared, topic: &str, payload: &[u8]) -> Result<(), StoreError> {
+pub(super) fn take(shared: &Shared, topic: &str, payload: &[u8], retained: bool) -> Result<(), StoreError> {
     let refuse = |why: &str| {
         shared.counts.verdicts_refused.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(topic, bytes = payload.len(), "verdict refused: {why}");
@@ -35,7 +35,7 @@ pub(super) fn take(shared: &Shared, topic: &str, payload: &[u8]) -> Result<(), S
         }
     };
     let kind = verdict.verdict;
-    match shared.store.add_verdict(incident, verdict)? {
+    match shared.store.add_verdict(incident, verdict, retained)? {
         VerdictOutcome::Stored => {
             shared.counts.verdicts.fetch_add(1, Ordering::Relaxed);
             tracing::info!(%incident, verdict = ?kind, "verdict");

@@ -59,6 +59,18 @@ impl Topics {
         format!("{}/cameras/{}/status", self.base, segment(camera.as_str()))
     }
 
+    /// Filter for the statuses of all cameras of this node.
+    pub fn camera_statuses(&self) -> String {
+        format!("{}/cameras/+/status", self.base)
+    }
+
+    /// The camera that a status's topic names; `None` for any other topic.
+    pub fn camera_of_status(&self, topic: &str) -> Option<CameraId> {
+        let level = topic.strip_prefix(&self.base)?.strip_prefix("/cameras/")?.strip_suffix("/status")?;
+        // An encoded id names no camera of a config; it is only compared.
+        (!level.contains('/')).then(|| CameraId::from(level))
+    }
+
     /// Statements about incidents of a kind.
     pub fn incident(&self, camera: &CameraId, kind: &str) -> String {
         format!("{}/cameras/{}/incidents/{}", self.base, segment(camera.as_str()), segment(kind))
@@ -141,6 +153,9 @@ mod tests {
         ] {
             assert_eq!(got, want);
         }
+        assert_eq!(topics.camera_of_status(&topics.camera_status(&camera)), Some(camera.clone()));
+        assert_eq!(topics.camera_of_status(&topics.incident(&camera, "status")), None);
+        assert_eq!(topics.camera_of_status(&topics.node_status()), None);
         let verdict = "city/grid/v1/yuhua/box-1/verdict/01939e6a-0000-7000-8000-000000000001";
         assert_eq!(topics.verdict_of(verdict), Some(incident));
         for other in ["", "city/grid/v1/yuhua/box-1/verdict/x", "city/grid/v1/yuhua/box-2/verdict/x", "城"] {

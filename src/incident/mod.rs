@@ -63,7 +63,8 @@ impl Incidents {
         let mut incidents = Self { store, config, topics, machine, unwritten: VecDeque::new(), lost: 0 };
         let now = Timestamp::now();
         let config = Arc::clone(&incidents.config);
-        let mut closed = incidents.machine.expire(|incident| is_instant(&config, incident), hold_s(&config), now);
+        let mut closed =
+            incidents.machine.expire(|incident| is_instant(&config, incident), hold_s(&config), now);
         closed.extend(incidents.machine.close_where(
             |incident| {
                 machine::ended_by_config(incident, zone(&config, incident))

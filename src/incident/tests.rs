@@ -8,13 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use super::Incidents;
 use super::machine::{Machine, Seen, ended_by_config, ended_by_downtime};
-use crate::config::{Camera, Hours, Place, Scenario, Transport, Zone};
+use crate::config::{Camera, Config, Hours, Place, Scenario, Transport, Zone};
 use crate::detection::Detection;
 use crate::event::{Certainty, ClosedReason, EvidenceKind, EvidenceRef, Incident, Phase};
 use crate::frame::{Captured, Clock};
 use crate::geometry::{BBox, Point, Polygon};
 use crate::observation::{Observation, Stage, Trajectory};
+use crate::store::Store;
 
 const EPOCH: i64 = 1_790_000_000;
 
@@ -250,6 +252,77 @@ fn thrown_objects_wait_for_their_clip_and_are_told_apart() {
     assert!(machine.expire(|_| true, 25.0, wall(30.0)).is_empty());
     let closed = machine.expire(|_| true, 25.0, wall(36.0)).pop().expect("closed");
     assert_eq!((closed.incident, closed.closed_reason), (second[1].incident, Some(ClosedReason::Instant)));
+}
+
+/// A node whose config has these tables, with its data in `dir`.
+fn config(dir: &std::path::Path, tables: &str) -> Arc<Config> {
+    let file = dir.join("gridwatch.toml");
+    std::fs::create_dir_all(dir.join("models")).expect("made");
+    std::fs::write(dir.join("models/street-v1.onnx"), b"").expect("written");
+    let node = "[node]\nsite = \"yuhua\"\nid = \"box\"\ndata_dir = \"data\"\n[mqtt]\nhost = \"127.0.0.1\"\n";
+    std::fs::write(&file, format!("{node}{tables}")).expect("written");
+    Arc::new(crate::config::load(&file).expect("a config").config)
+}
+
+const GATE: &str = "[[camera]]\nid = \"gate\"\nurl = \"rtsp://127.0.0.1/\"\n";
+const LANE: &str = "[[zone]]\nid = \"lane\"\ncamera = \"gate\"\nscenario = \"fire_lane\"\n\
+    polygon = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]\n";
+
+#[test]
+fn what_a_full_disk_refuses_is_written_when_there_is_room() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = config(dir.path(), &format!("{GATE}{LANE}"));
+    let store = Store::open(&config.node.data_dir).expect("a store");
+    let mut incidents = Incidents::open(store.clone(), Arc::clone(&config)).expect("incidents");
+    let (camera, zone) = (&config.cameras[0], &config.cameras[0].zones[0]);
+    store.limit_pages(1);
+    let mut seen = observation(zone, Stage::Confirmed, 0.0, 240.0);
+    for n in 0..40 {
+        // News enough to outgrow the pages that are there.
+        seen.at = at(240.0 + 400.0 * f64::from(n));
+        let _ = incidents.observe(camera, zone, &seen, None, Vec::new(), seen.at.wall);
+    }
+    let refused = incidents.tick(seen.at.wall).expect_err("still full").to_string();
+    assert!(refused.contains("no room left"), "{refused}");
+    store.limit_pages(1_000_000);
+    incidents.tick(seen.at.wall).expect("room again");
+    assert_eq!(store.outbox_size().expect("read").rows, 40);
+    let open = store.open_incidents().expect("read");
+    assert_eq!(open.iter().map(|i| i.seq).collect::<Vec<_>>(), [40]);
+    assert_eq!(incidents.lost(), 0);
+}
+
+#[test]
+fn a_restart_goes_on_from_the_store() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let both = config(dir.path(), &format!("{GATE}{LANE}"));
+    let (camera, zone) = (&both.cameras[0], &both.cameras[0].zones[0]);
+    let store = Store::open(&both.node.data_dir).expect("a store");
+    let now = Timestamp::now();
+    let mut seen = observation(zone, Stage::Confirmed, 0.0, 240.0);
+    for time in [&mut seen.first_seen, &mut seen.last_seen, &mut seen.at] {
+        time.wall = now;
+    }
+    let mut incidents = Incidents::open(store.clone(), Arc::clone(&both)).expect("incidents");
+    let opened = incidents.observe(camera, zone, &seen, None, Vec::new(), now).expect("written");
+    drop(incidents);
+
+    let mut incidents = Incidents::open(store.clone(), Arc::clone(&both)).expect("incidents");
+    assert_eq!(incidents.open_incidents().cloned().collect::<Vec<_>>(), opened);
+    seen.stage = Stage::Cleared;
+    let closed = incidents.observe(camera, zone, &seen, None, Vec::new(), now).expect("written");
+    assert_eq!((closed[0].incident, closed[0].seq), (opened[0].incident, 2));
+    seen.stage = Stage::Confirmed;
+    incidents.observe(camera, zone, &seen, None, Vec::new(), now).expect("written");
+    drop(incidents);
+
+    // The zone is gone from the config.
+    let less = config(dir.path(), GATE);
+    let incidents = Incidents::open(store.clone(), less).expect("incidents");
+    assert_eq!(incidents.open_incidents().count(), 0);
+    let reasons = store.latest_incidents(10).expect("read").into_iter().map(|i| i.closed_reason);
+    assert_eq!(reasons.collect::<Vec<_>>(), [Some(ClosedReason::RuleRemoved), Some(ClosedReason::Cleared)]);
+    assert_eq!(store.outbox_size().expect("read").rows, 4);
 }
 
 #[test]

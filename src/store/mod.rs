@@ -216,10 +216,16 @@ impl Store {
         }
     }
 
-    /// Keeps what the platform decided about an incident; the same verdict again is kept once.
-    pub fn add_verdict(&self, incident: Uuid, verdict: Verdict) -> Result<VerdictOutcome, StoreError> {
+    /// Keeps what the platform decided about an incident; the same verdict again is kept once. `retained`: the broker
+    /// had kept the message, so it may be older than what is here.
+    pub fn add_verdict(
+        &self,
+        incident: Uuid,
+        verdict: Verdict,
+        retained: bool,
+    ) -> Result<VerdictOutcome, StoreError> {
         let limits = self.writer.limits;
-        self.call(move |db| record::add_verdict(db, &limits, incident, &verdict))
+        self.call(move |db| record::add_verdict(db, &limits, incident, &verdict, retained))
     }
 
     /// What the platform decided about an incident, oldest first.
@@ -237,6 +243,13 @@ impl Store {
     /// What was kept of every camera's scene.
     pub fn checkpoints(&self) -> Result<Vec<(CameraId, String)>, StoreError> {
         self.call(|db| record::checkpoints(db).map_err(StoreError::Sql))
+    }
+
+    /// Makes the disk full from the page `pages` on, for tests.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: i64) {
+        self.call(move |db| db.pragma_update(None, "max_page_count", pages).map_err(StoreError::Sql))
+            .expect("SQLite takes the pragma");
     }
 
     fn call<T: Send + 'static>(

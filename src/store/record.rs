@@ -128,6 +128,7 @@ pub(super) fn add_verdict(
     limits: &Limits,
     incident: Uuid,
     verdict: &Verdict,
+    retained: bool,
 ) -> Result<VerdictOutcome, StoreError> {
     let id = incident.to_string();
     let json = serde_json::to_string(verdict).map_err(|e| StoreError::Row {
@@ -141,12 +142,14 @@ pub(super) fn add_verdict(
         if known == 0 {
             return Ok(VerdictOutcome::UnknownIncident);
         }
-        let last: Option<String> = change
-            .query_row("SELECT json FROM verdict WHERE incident = ? ORDER BY id DESC LIMIT 1", [&id], |row| {
-                row.get(0)
-            })
-            .optional()?;
-        if last.as_deref() == Some(&json) {
+        // A retained verdict comes again on every connection, also after others have followed it.
+        let repeated: i64 = change.query_row(
+            "SELECT COUNT(*) FROM verdict WHERE incident = ?1 AND json = ?2
+               AND (?3 OR id = (SELECT MAX(id) FROM verdict WHERE incident = ?1))",
+            params![id, json, retained],
+            |row| row.get(0),
+        )?;
+        if repeated > 0 {
             return Ok(VerdictOutcome::Repeated);
         }
         change.execute(

@@ -86,10 +86,7 @@ fn state_and_messages_are_written_together_or_not_at_all() {
     write(&store, &incident("a", Phase::Opened), Vec::new()).expect("written");
     // A second open one in the same zone: the database refuses, and with it everything beside.
     let both = vec![
-        Entry {
-            incident: incident("b", Phase::Opened),
-            messages: vec![message(MessageKind::Incident, "b")],
-        },
+        Entry { incident: incident("b", Phase::Opened), messages: vec![message(MessageKind::Incident, "b")] },
         Entry { incident: incident("a", Phase::Opened), messages: vec![message(MessageKind::Incident, "a")] },
     ];
     let refused = store.write(both).expect_err("refused").to_string();
@@ -137,30 +134,36 @@ fn closed_incidents_and_verdicts_are_bounded() {
     let open = incident("open", Phase::Opened);
     write(&store, &open, Vec::new()).expect("written");
     let closed: Vec<_> = (0..6).map(|_| incident("a", Phase::Closed)).collect();
-    let verdict = |note: &str| Verdict {
-        verdict: VerdictKind::Accepted,
-        case_id: None,
-        note: Some(note.into()),
-    };
+    let verdict =
+        |note: &str| Verdict { verdict: VerdictKind::Accepted, case_id: None, note: Some(note.into()) };
     for incident in &closed {
         write(&store, incident, Vec::new()).expect("written");
-        let outcome = store.add_verdict(incident.incident, verdict("x")).expect("stored");
+        let outcome = store.add_verdict(incident.incident, verdict("x"), false).expect("stored");
         assert_eq!(outcome, VerdictOutcome::Stored);
     }
     assert_eq!(store.latest_incidents(100).expect("read").len(), 3 + 1);
     assert_eq!(store.incident(open.incident).expect("read"), Some(open.clone()));
     assert!(store.verdicts(closed[0].incident).expect("read").is_empty());
-    for (note, want) in [
-        ("a", VerdictOutcome::Stored),
-        ("a", VerdictOutcome::Repeated),
-        ("b", VerdictOutcome::Stored),
-        ("a", VerdictOutcome::Stored),
+    for (note, retained, want) in [
+        ("a", false, VerdictOutcome::Stored),
+        ("a", false, VerdictOutcome::Repeated),
+        ("b", false, VerdictOutcome::Stored),
+        ("a", true, VerdictOutcome::Repeated),
+        ("a", false, VerdictOutcome::Stored),
     ] {
-        assert_eq!(store.add_verdict(open.incident, verdict(note)).expect("stored"), want, "{note}");
+        assert_eq!(
+            store.add_verdict(open.incident, verdict(note), retained).expect("stored"),
+            want,
+            "{note}"
+        );
     }
-    let notes: Vec<_> = store.verdicts(open.incident).expect("read").into_iter().map(|v| v.verdict.note).collect();
+    let notes: Vec<_> =
+        store.verdicts(open.incident).expect("read").into_iter().map(|v| v.verdict.note).collect();
     assert_eq!(notes, [Some("b".to_owned()), Some("a".to_owned())]);
-    assert_eq!(store.add_verdict(Uuid::nil(), verdict("a")).expect("no error"), VerdictOutcome::UnknownIncident);
+    assert_eq!(
+        store.add_verdict(Uuid::nil(), verdict("a"), false).expect("no error"),
+        VerdictOutcome::UnknownIncident
+    );
 }
 
 #[test]
@@ -194,7 +197,8 @@ fn bad_ground_is_said_clearly() {
     let newer = Store::open(dir.path()).expect_err("newer").to_string();
     assert!(newer.contains("layout 99"), "{newer}");
 
-    for bytes in [b"no database at all, but long enough to be read as one".repeat(100), sound_then_damaged()] {
+    for bytes in [b"no database at all, but long enough to be read as one".repeat(100), sound_then_damaged()]
+    {
         std::fs::write(&file, bytes).expect("written");
         let damaged = Store::open(dir.path()).expect_err("damaged");
         assert!(matches!(damaged, StoreError::Corrupt { .. }), "{damaged}");
@@ -223,22 +227,17 @@ fn sound_then_damaged() -> Vec<u8> {
 fn a_full_disk_is_an_error_and_changes_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path()).expect("a store");
-    write(&store, &incident("a", Phase::Opened), vec![message(MessageKind::Incident, "first")]).expect("written");
+    write(&store, &incident("a", Phase::Opened), vec![message(MessageKind::Incident, "first")])
+        .expect("written");
     // SQLite reports SQLITE_FULL for its own page limit as it does for the disk's.
-    store
-        .call(|db| db.pragma_update(None, "max_page_count", 1).map_err(StoreError::Sql))
-        .expect("set");
-    let large = Message {
-        payload: Payload::Bytes(vec![0; 1 << 20]),
-        ..message(MessageKind::Incident, "second")
-    };
+    store.limit_pages(1);
+    let large =
+        Message { payload: Payload::Bytes(vec![0; 1 << 20]), ..message(MessageKind::Incident, "second") };
     let full = write(&store, &incident("b", Phase::Opened), vec![large.clone()]).expect_err("full");
     assert!(matches!(full, StoreError::DiskFull { .. }), "{full}");
     assert_eq!(topics(&store), ["first"]);
     assert_eq!(store.open_incidents().expect("read").len(), 1);
-    store
-        .call(|db| db.pragma_update(None, "max_page_count", 1_000_000).map_err(StoreError::Sql))
-        .expect("set");
+    store.limit_pages(1_000_000);
     write(&store, &incident("b", Phase::Opened), vec![large]).expect("room again");
     assert_eq!(topics(&store), ["first", "second"]);
 }

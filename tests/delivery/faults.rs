@@ -71,7 +71,9 @@ fn whatever_a_broker_does_all_arrives_in_order() {
                 // What was not acknowledged came again.
                 for message in taken.iter().filter(|m| !m.acknowledged) {
                     assert!(
-                        taken.iter().any(|m| m.acknowledged && m.payload == message.payload && m.topic == message.topic),
+                        taken.iter().any(|m| m.acknowledged
+                            && m.payload == message.payload
+                            && m.topic == message.topic),
                         "{name}: {} was never acknowledged",
                         message.topic
                     );
@@ -194,7 +196,9 @@ fn a_power_cut_at_any_moment_leaves_a_sound_store() {
         // Whole transactions only: a picture is never there without the statement that cites it.
         for row in head.iter().filter(|row| row.message.topic.ends_with(".jpg")) {
             let same = |other: &&gridwatch::store::OutboxRow| {
-                other.id > row.id && other.incident == row.incident && other.message.topic.ends_with("fire_lane")
+                other.id > row.id
+                    && other.incident == row.incident
+                    && other.message.topic.ends_with("fire_lane")
             };
             assert!(head.iter().find(same).is_some(), "{}", row.message.topic);
         }

@@ -89,14 +89,19 @@ fn every_message_is_what_the_contract_says() {
     let model = ModelStamp { name: "movers".into(), sha256: "0".repeat(64) };
     let thrown = site.thrown(0.0);
     let picture = vec![site.snapshot("fall", 1_000)];
-    said.extend(incidents.observe(camera, zone, &thrown, Some(&model), picture, thrown.at.wall).expect("observed"));
-    let clip = EvidenceRef { kind: EvidenceKind::Clip, media_type: "video/mp4".into(), ..site.snapshot("clip", 10) };
+    said.extend(
+        incidents.observe(camera, zone, &thrown, Some(&model), picture, thrown.at.wall).expect("observed"),
+    );
+    let clip =
+        EvidenceRef { kind: EvidenceKind::Clip, media_type: "video/mp4".into(), ..site.snapshot("clip", 10) };
     let id = said.last().expect("one").incident;
     said.extend(incidents.attach_evidence(id, clip, site.at(5.0).wall).expect("attached"));
     said.extend(incidents.tick(site.at(100.0).wall).expect("closed"));
     let (camera, zone) = site.camera("market");
     let vending = site.observation(Stage::Confirmed, 0.0, 180.0);
-    said.extend(incidents.observe(camera, zone, &vending, None, Vec::new(), vending.at.wall).expect("observed"));
+    said.extend(
+        incidents.observe(camera, zone, &vending, None, Vec::new(), vending.at.wall).expect("observed"),
+    );
     said.extend(incidents.camera_lost(&camera.id, site.at(900.0).wall).expect("closed"));
     for (index, state) in [
         CameraState::Connecting,
@@ -202,6 +207,8 @@ fn statuses_are_retained_and_the_will_says_offline() {
     let broker = Broker::start();
     let site = Site::new(Some(broker.port));
     let store = site.store();
+    let ghost = format!("{BASE}/cameras/of-yesterday/status");
+    broker.publish(&ghost, b"{}", true);
     let dispatch = dispatch(&site, &store);
     let status = |state| CameraStatus {
         camera: "gate".into(),
@@ -226,6 +233,11 @@ fn statuses_are_retained_and_the_will_says_offline() {
     // Retained: who comes later hears it too.
     let late = Listener::start(broker.port, &format!("{BASE}/#"));
     assert!(late.until(online).last().expect("one").retained);
+    // What an earlier config left there is not.
+    wait("the ghost is gone", || {
+        let again = Listener::start(broker.port, &format!("{BASE}/#"));
+        !again.rest(Duration::from_millis(100)).iter().any(|m| m.topic == ghost)
+    });
 
     // In order.
     dispatch.stop(Duration::from_secs(5));
@@ -282,8 +294,19 @@ fn verdicts_come_back_once_also_from_while_we_were_away() {
         store.verdicts(incident).expect("verdicts").into_iter().map(|v| v.verdict).collect()
     };
     wait("both are there", || kinds().iter().any(|v| v.verdict == VerdictKind::FalseAlarm));
+    dispatch.stop(Duration::from_secs(5));
+    let decided: Vec<_> = kinds().iter().map(|v| v.verdict).collect();
+    assert_eq!(decided, [VerdictKind::Accepted, VerdictKind::FalseAlarm]);
     assert_eq!(kinds()[0].case_id.as_deref(), Some("2026-1"));
-    drop(dispatch);
+
+    // More at once than any queue here is long.
+    for n in 0..200 {
+        let note = format!(r#"{{"verdict":"resolved","note":"{n}"}}"#);
+        broker.publish(&topic, note.as_bytes(), false);
+    }
+    let dispatch = self::dispatch(&site, &store);
+    wait("the last of many", || kinds().iter().any(|v| v.note.as_deref() == Some("199")));
+    assert_eq!(dispatch.stats().connections, 1);
 }
 
 #[test]
@@ -297,7 +320,7 @@ fn a_refused_password_is_said_and_tried_again() {
             "[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nroot = \"city/grid\"\nusername = \"box\"\npassword = \"{password}\"\n"
         )
     };
-    // mosquitto_passwd's PBKDF2-SHA512 line would need that program; a plugin-free way is an anonymous-off broker.
+    // A broker that knows nobody.
     let _broker =
         Broker::start_with(port, "allow_anonymous false\npassword_file DIR/passwd\n", &[("passwd", "")]);
     let site = Site::with(&mqtt("secret"));

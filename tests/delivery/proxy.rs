@@ -19,7 +19,9 @@ impl Proxy {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let to = *way.lock().expect("not poisoned");
-                let Some(Ok(broker)) = to.map(|port| TcpStream::connect(("127.0.0.1", port))) else { continue };
+                let Some(Ok(broker)) = to.map(|port| TcpStream::connect(("127.0.0.1", port))) else {
+                    continue;
+                };
                 let _ = (stream.set_nodelay(true), broker.set_nodelay(true));
                 for (mut from, mut to) in [(clone(&stream), clone(&broker)), (broker, stream)] {
                     std::thread::spawn(move || {
