@@ -221,10 +221,10 @@ fn what_is_no_detector_is_named() {
     };
     check("nothing", b"", "refuses");
     check("text", b"<html>404</html>", "refuses");
-    check("noise", &(0..4096u32).map(|i| (i * 7919 >> 3) as u8).collect::<Vec<_>>(), "refuses");
+    check("noise", &(0..4096u32).map(|i| (i.wrapping_mul(7919) >> 3) as u8).collect::<Vec<_>>(), "refuses");
     let cut = good.bytes();
     check("the first half", &cut[..cut.len() / 2], "refuses");
-    check("an unknown operator", &swap(&good.bytes(), b"Identity", b"Idempote"), "Idempote");
+    check("an unknown operator", &swap(&good.bytes(), *b"Identity", *b"Idempote"), "Idempote");
     let output = |file: OnnxFile| file.output("output0", &[1, 6, CELLS], &[0.0; 6 * CELLS]).bytes();
     check(
         "grey pictures",
@@ -236,7 +236,7 @@ fn what_is_no_detector_is_named() {
     check("bytes", &output(OnnxFile::default().input("images", UINT8, &INPUT)), "Uint8");
     let labels = OnnxFile::with_input(&INPUT).output("prob", &[1, 1000], &[0.0; 1000]);
     check("a classifier", &labels.bytes(), "`prob` [1, 1000]");
-    let truth = OnnxFile::with_input(&INPUT).constant("yes", BOOL, &[1], vec![1]);
+    let truth = OnnxFile::with_input(&INPUT).constant("yes", BOOL, &[1], &[1]);
     check("truth values", &truth.bytes(), "Bool");
 
     check("turned boxes", &good.clone().metadata("task", "obb").bytes(), "obb");
@@ -244,9 +244,9 @@ fn what_is_no_detector_is_named() {
     check("three inputs", &several.bytes(), "`mask`");
 }
 
-fn swap(bytes: &[u8], from: &[u8; 8], to: &[u8; 8]) -> Vec<u8> {
+fn swap(bytes: &[u8], from: [u8; 8], to: [u8; 8]) -> Vec<u8> {
     let at = bytes.windows(8).position(|w| w == from).unwrap();
-    [&bytes[..at], to, &bytes[at + 8..]].concat()
+    [&bytes[..at], &to, &bytes[at + 8..]].concat()
 }
 
 const CARD: &str = r#"

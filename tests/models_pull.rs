@@ -56,7 +56,7 @@ fn respond(mut stream: TcpStream, answer: Answer, log: &Asked) -> std::io::Resul
     for line in BufReader::new(stream.try_clone()?).lines() {
         let line = line?.to_ascii_lowercase();
         if let Some(value) = line.strip_prefix("range: ") {
-            range = value.to_owned();
+            value.clone_into(&mut range);
         }
         if line.is_empty() {
             break;

@@ -119,7 +119,7 @@ pub fn inspect(file: &Path, provider: Provider, threads: usize) -> anyhow::Resul
     println!("providers  {:?} (built into the runtime)", runtime.providers());
     match detector.fallback() {
         Some(why) => {
-            println!("runs on    {:?}, because {provider:?} cannot be used: {why}", detector.provider())
+            println!("runs on    {:?}, because {provider:?} cannot be used: {why}", detector.provider());
         }
         None => println!("runs on    {:?}, {threads} thread(s)", detector.provider()),
     }

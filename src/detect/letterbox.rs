@@ -100,23 +100,20 @@ impl Letterbox {
             Colour::Bgr => (third, second, first),
         };
         let (chroma_width, _) = picture.chroma_size();
-        let mut y = vec![0.0; at.width];
-        let half = at.width.div_ceil(2);
-        let (mut u, mut v) = (vec![0.0; half], vec![0.0; half]);
         // One scratch per plane: each keeps the last rows it reduced.
         let mut rows_y = tables.luma.scratch();
         let (mut rows_u, mut rows_v) = (tables.chroma.scratch(), tables.chroma.scratch());
         let mut shades = Shades::new(at.width);
         for row in 0..at.height {
             if row % 2 == 0 {
-                tables.chroma.row(&picture.u, chroma_width, row / 2, &mut rows_u, &mut u);
-                tables.chroma.row(&picture.v, chroma_width, row / 2, &mut rows_v, &mut v);
-                maths.shade(&u, &v, &mut shades);
+                let u = tables.chroma.row(&picture.u, chroma_width, row / 2, &mut rows_u);
+                let v = tables.chroma.row(&picture.v, chroma_width, row / 2, &mut rows_v);
+                maths.shade(u, v, &mut shades);
             }
-            tables.luma.row(&picture.y, picture.width, row, &mut rows_y, &mut y);
+            let y = tables.luma.row(&picture.y, picture.width, row, &mut rows_y);
             let start = (at.top + row) * self.spec.width + at.left;
             let span = start..start + at.width;
-            maths.write(&y, &shades, &mut red[span.clone()], &mut green[span.clone()], &mut blue[span]);
+            maths.write(y, &shades, &mut red[span.clone()], &mut green[span.clone()], &mut blue[span]);
         }
         Ok((&self.tensor, at))
     }
@@ -152,13 +149,18 @@ fn check(picture: &Picture) -> Result<(), PlaneError> {
     if fits { Ok(()) } else { Err(PlaneError { width, height, y, u, v }) }
 }
 
+/// Largest block: 16 x 16 samples of 255 are what a `u16` holds.
+const BLOCK_MAX: usize = 16;
+
 /// How one axis of a plane is resampled: `block` samples become one, then pairs of blocks are blended.
 #[derive(Debug)]
 struct Axis {
     block: usize,
     blocks: usize,
     /// Per output sample: its left block, and the weight of the block after it.
-    taps: Vec<(usize, f32)>,
+    taps: Vec<(u32, f32)>,
+    /// Whether the blocks are the output already.
+    exact: bool,
 }
 
 impl Axis {
@@ -174,17 +176,17 @@ impl Axis {
 
     /// `step` is how many samples lie between two output samples.
     fn with_step(samples: usize, step: f64, out: usize) -> Self {
-        // u16 sums hold 257 rows of 255.
-        let block = (step as usize).clamp(1, samples.min(256));
+        let block = (step as usize).clamp(1, samples.min(BLOCK_MAX));
         let blocks = samples / block;
-        let taps = (0..out)
+        let taps: Vec<_> = (0..out)
             .map(|i| {
                 let at = ((i as f64 + 0.5) * step / block as f64 - 0.5).clamp(0.0, (blocks - 1) as f64);
                 let left = at as usize;
-                (left, (at - left as f64) as f32)
+                (left as u32, (at - left as f64) as f32)
             })
             .collect();
-        Self { block, blocks, taps }
+        let exact = blocks == out && taps.iter().all(|tap| tap.1 == 0.0);
+        Self { block, blocks, taps, exact }
     }
 }
 
@@ -198,10 +200,13 @@ struct Shrink {
 /// Rows of blocks that were reduced last, so that a row shared by two output rows is reduced once.
 struct Rows {
     sums: Vec<u16>,
+    sliding: Vec<u16>,
     /// Which row of blocks each slot holds.
     holds: [Option<usize>; 2],
+    /// Means of a row of blocks, the last one twice.
     slots: [Vec<f32>; 2],
     blended: Vec<f32>,
+    out: Vec<f32>,
 }
 
 impl Shrink {
@@ -209,26 +214,38 @@ impl Shrink {
         let blocks = self.across.blocks;
         Rows {
             sums: vec![0; blocks * self.across.block],
+            sliding: vec![0; blocks * self.across.block],
             holds: [None; 2],
-            slots: [vec![0.0; blocks], vec![0.0; blocks]],
-            blended: vec![0.0; blocks],
+            slots: [vec![0.0; blocks + 1], vec![0.0; blocks + 1]],
+            blended: vec![0.0; blocks + 1],
+            out: vec![0.0; self.across.taps.len()],
         }
     }
 
-    /// Resamples output row `row` of `plane`, whose rows are `width` samples long.
-    fn row(&self, plane: &[u8], width: usize, row: usize, rows: &mut Rows, out: &mut [f32]) {
+    /// Output row `row` of `plane`, whose rows are `width` samples long.
+    fn row<'a>(&self, plane: &[u8], width: usize, row: usize, rows: &'a mut Rows) -> &'a [f32] {
         let (top, weight) = self.down.taps[row];
+        let top = top as usize;
         // Row n of blocks always lives in slot n % 2.
         let upper = self.reduced(plane, width, top, rows);
-        if weight == 0.0 {
-            return spread(&rows.slots[upper], &self.across.taps, out);
+        let line = if weight == 0.0 {
+            &rows.slots[upper]
+        } else {
+            let lower = self.reduced(plane, width, top + 1, rows);
+            let pairs = rows.slots[upper].iter().zip(&rows.slots[lower]);
+            for (blended, (a, b)) in rows.blended.iter_mut().zip(pairs) {
+                *blended = a + (b - a) * weight;
+            }
+            &rows.blended
+        };
+        if self.across.exact {
+            return &line[..self.across.blocks];
         }
-        let lower = self.reduced(plane, width, top + 1, rows);
-        let pairs = rows.slots[upper].iter().zip(&rows.slots[lower]);
-        for (blended, (a, b)) in rows.blended.iter_mut().zip(pairs) {
-            *blended = a + (b - a) * weight;
+        for (out, &(left, weight)) in rows.out.iter_mut().zip(&self.across.taps) {
+            let pair = &line[left as usize..][..2];
+            *out = pair[0] + (pair[1] - pair[0]) * weight;
         }
-        spread(&rows.blended, &self.across.taps, out);
+        &rows.out
     }
 
     /// Makes sure that a slot holds the means of row `index` of blocks; returns which.
@@ -243,49 +260,60 @@ impl Shrink {
         let first = index * self.down.block;
         let line = |i: usize| &plane[(first + i) * width..][..used];
         let sums = &mut rows.sums;
-        for (sum, sample) in sums.iter_mut().zip(line(0)) {
-            *sum = u16::from(*sample);
-        }
-        for i in 1..self.down.block {
-            for (sum, sample) in sums.iter_mut().zip(line(i)) {
-                *sum += u16::from(*sample);
+        match self.down.block {
+            1 => add([line(0)], sums),
+            2 => add([line(0), line(1)], sums),
+            3 => add([line(0), line(1), line(2)], sums),
+            4 => add([line(0), line(1), line(2), line(3)], sums),
+            lines => {
+                sums.fill(0);
+                for i in 0..lines {
+                    for (sum, sample) in sums.iter_mut().zip(line(i)) {
+                        *sum += u16::from(*sample);
+                    }
+                }
             }
         }
         let share = 1.0 / (block * self.down.block) as f32;
         let means = &mut rows.slots[slot];
         match block {
-            1 => means.iter_mut().zip(&*sums).for_each(|(mean, sum)| *mean = f32::from(*sum) * share),
+            1 => fold::<1>(sums, means, share),
             2 => fold::<2>(sums, means, share),
-            3 => fold::<3>(sums, means, share),
             4 => fold::<4>(sums, means, share),
             _ => {
-                for (mean, block) in means.iter_mut().zip(sums.chunks_exact(block)) {
-                    *mean = block.iter().map(|&s| u32::from(s)).sum::<u32>() as f32 * share;
+                // Sliding sums take more additions than block sums, but whole vectors of them.
+                let windows = sums.len() - block + 1;
+                let sliding = &mut rows.sliding[..windows];
+                sliding.copy_from_slice(&sums[..windows]);
+                for shift in 1..block {
+                    for (slide, sum) in sliding.iter_mut().zip(&sums[shift..]) {
+                        *slide += sum;
+                    }
+                }
+                for (mean, slide) in means.iter_mut().zip(sliding.iter().step_by(block)) {
+                    *mean = f32::from(*slide) * share;
                 }
             }
         }
+        // A neighbour for the last block.
+        means[self.across.blocks] = means[self.across.blocks - 1];
         slot
     }
 }
 
-/// Adds up neighbours, `N` at a time; a constant `N` lets the compiler unroll.
-fn fold<const N: usize>(sums: &[u16], means: &mut [f32], share: f32) {
-    let (blocks, _) = sums.as_chunks::<N>();
-    for (mean, block) in means.iter_mut().zip(blocks) {
-        *mean = block.iter().map(|&s| u32::from(s)).sum::<u32>() as f32 * share;
+/// Adds up `N` rows; a constant `N` keeps the sums in registers.
+fn add<const N: usize>(rows: [&[u8]; N], sums: &mut [u16]) {
+    let rows = rows.map(|row| &row[..sums.len()]);
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum = rows.iter().map(|row| u16::from(row[i])).sum();
     }
 }
 
-/// Blends pairs of `row` as `taps` say.
-fn spread(row: &[f32], taps: &[(usize, f32)], out: &mut [f32]) {
-    if row.len() == out.len() && taps.iter().all(|tap| tap.1 == 0.0) {
-        out.copy_from_slice(row);
-        return;
-    }
-    let last = row.len() - 1;
-    for (out, &(left, weight)) in out.iter_mut().zip(taps) {
-        let (a, b) = (row[left], row[(left + 1).min(last)]);
-        *out = a + (b - a) * weight;
+/// Means of `N` neighbours at a time.
+fn fold<const N: usize>(sums: &[u16], means: &mut [f32], share: f32) {
+    let (blocks, _) = sums.as_chunks::<N>();
+    for (mean, block) in means.iter_mut().zip(blocks) {
+        *mean = f32::from(block.iter().sum::<u16>()) * share;
     }
 }
 
@@ -298,7 +326,8 @@ struct Shades {
 
 impl Shades {
     fn new(width: usize) -> Self {
-        Self { red: vec![0.0; width], green: vec![0.0; width], blue: vec![0.0; width] }
+        let even = vec![0.0; width.next_multiple_of(2)];
+        Self { red: even.clone(), green: even.clone(), blue: even }
     }
 }
 
@@ -345,24 +374,36 @@ impl Colours {
     }
 
     fn shade(&self, u: &[f32], v: &[f32], shades: &mut Shades) {
-        let base = -self.luma_offset * self.luma_gain;
-        let red = shades.red.chunks_mut(2);
-        let outs = red.zip(shades.green.chunks_mut(2)).zip(shades.blue.chunks_mut(2));
-        for (((red, green), blue), (u, v)) in outs.zip(u.iter().zip(v)) {
-            let (u, v) = (u - 128.0, v - 128.0);
-            red.fill(base + self.red_v * v);
-            green.fill(base + self.green_u * u + self.green_v * v);
-            blue.fill(base + self.blue_u * u);
-        }
+        // Chroma is centred on 128, luma starts at its offset.
+        let black = |chroma_gain: f32| -self.luma_offset * self.luma_gain - 128.0 * chroma_gain;
+        let (red, green, blue) = (black(self.red_v), black(self.green_u + self.green_v), black(self.blue_u));
+        double(&mut shades.red, v.iter().map(|v| red + self.red_v * v));
+        double(&mut shades.blue, u.iter().map(|u| blue + self.blue_u * u));
+        let green = u.iter().zip(v).map(|(u, v)| green + self.green_u * u + self.green_v * v);
+        double(&mut shades.green, green);
     }
 
     fn write(&self, y: &[f32], shades: &Shades, red: &mut [f32], green: &mut [f32], blue: &mut [f32]) {
-        let channels = [(red, &shades.red), (green, &shades.green), (blue, &shades.blue)];
-        for ((out, shade), (gain, offset)) in channels.into_iter().zip(self.units) {
-            for (out, (y, shade)) in out.iter_mut().zip(y.iter().zip(shade)) {
-                *out = (y * self.luma_gain + shade).clamp(0.0, 255.0) * gain + offset;
-            }
+        let [r, g, b] = self.units;
+        let level = |y: f32, shade: f32, (gain, offset): (f32, f32)| {
+            (y * self.luma_gain + shade).clamp(0.0, 255.0) * gain + offset
+        };
+        let n = y.len();
+        let (red, green, blue) = (&mut red[..n], &mut green[..n], &mut blue[..n]);
+        let (sr, sg, sb) = (&shades.red[..n], &shades.green[..n], &shades.blue[..n]);
+        for i in 0..n {
+            red[i] = level(y[i], sr[i], r);
+            green[i] = level(y[i], sg[i], g);
+            blue[i] = level(y[i], sb[i], b);
         }
+    }
+}
+
+/// Writes every value twice: one chroma sample spans two pixels.
+fn double(out: &mut [f32], values: impl Iterator<Item = f32>) {
+    let (pairs, _) = out.as_chunks_mut::<2>();
+    for (pair, value) in pairs.iter_mut().zip(values) {
+        *pair = [value; 2];
     }
 }
 

@@ -110,9 +110,8 @@ pub fn pull(entry: &Entry, dir: &Path, mut progress: impl FnMut(u64)) -> Result<
         for url in &entry.urls {
             result = fetch(entry, url, &part, &mut progress);
             match &result {
-                Ok(()) => break,
-                // Another address does not help here.
-                Err(PullError::DiskFull { .. } | PullError::Write { .. }) => break,
+                // Another address does not help a disk.
+                Ok(()) | Err(PullError::DiskFull { .. } | PullError::Write { .. }) => break,
                 Err(e) => tracing::debug!("{e}"),
             }
         }

@@ -74,10 +74,8 @@ pub fn recognise(
     })?;
     let coco = || COCO.map(str::to_owned).to_vec();
     let (classes, named) = match (count, hints.names.as_ref()) {
-        (None, Some(names)) => (names.names.clone(), true),
-        (None, None) => (coco(), true),
-        (Some(n), Some(names)) if names.names.len() == n => (names.names.clone(), true),
-        (Some(80), _) => (coco(), true),
+        (count, Some(names)) if count.is_none_or(|n| n == names.names.len()) => (names.names.clone(), true),
+        (None | Some(80), _) => (coco(), true),
         (Some(n), _) => ((0..n).map(|i| format!("class_{i}")).collect(), false),
     };
     Ok(Recognised { family, input: InputSpec::usual(family, width, height), classes, named })

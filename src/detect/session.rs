@@ -272,9 +272,10 @@ pub fn runtime() -> Result<&'static Runtime, RuntimeError> {
 /// ONNX Runtime's own messages. Its errors come back as results and are told there; its warnings are about graphs that
 /// nobody here can mend.
 fn log(level: LogLevel, _category: &str, _id: &str, place: &str, message: &str) {
-    match level {
-        LogLevel::Fatal => tracing::error!(place, "ONNX Runtime: {message}"),
-        _ => tracing::debug!(place, "ONNX Runtime: {message}"),
+    if level == LogLevel::Fatal {
+        tracing::error!(place, "ONNX Runtime: {message}");
+    } else {
+        tracing::debug!(place, "ONNX Runtime: {message}");
     }
 }
 

@@ -39,18 +39,18 @@ impl OnnxFile {
     /// An output of floats that is always the same; its declared shape is left open.
     pub fn output(self, name: &str, shape: &[usize], values: &[f32]) -> Self {
         assert_eq!(shape.iter().product::<usize>(), values.len());
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.constant(name, FLOAT, shape, bytes)
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(name, FLOAT, shape, &bytes)
     }
 
     /// An output of integers that is always the same.
     pub fn output_i64(self, name: &str, shape: &[usize], values: &[i64]) -> Self {
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.constant(name, INT64, shape, bytes)
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(name, INT64, shape, &bytes)
     }
 
     /// An output of any type that is always the same: little-endian bytes.
-    pub fn constant(mut self, name: &str, kind: u64, shape: &[usize], bytes: Vec<u8>) -> Self {
+    pub fn constant(mut self, name: &str, kind: u64, shape: &[usize], bytes: &[u8]) -> Self {
         let constant = format!("{name}_constant");
         let mut tensor = Vec::new();
         for &size in shape {
@@ -58,7 +58,7 @@ impl OnnxFile {
         }
         number(&mut tensor, 2, kind);
         message(&mut tensor, 8, constant.as_bytes());
-        message(&mut tensor, 9, &bytes);
+        message(&mut tensor, 9, bytes);
         self.constants.push(tensor);
         self.nodes.push(node("Identity", &[&constant], name));
         self.outputs.push(value_info(name, kind, &vec![None; shape.len()]));
