@@ -5,6 +5,7 @@ mod onnx_file;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gridwatch::cli::models;
 use gridwatch::config::{Model, Provider};
 use gridwatch::detect::{DetectError, Detector, Family, hash};
 use gridwatch::frame::{Captured, Clock, Picture};
@@ -331,7 +332,7 @@ fn half_floats_go_in_and_come_out() {
         "output0",
         FLOAT16,
         &[1, 6, CELLS],
-        row,
+        &row,
     );
     let found = load(&file.bytes()).unwrap().detect(&picture()).unwrap();
     assert!(found.len() == 1 && (found[0].score - 0.9).abs() < 0.01, "{found:?}");
@@ -351,6 +352,22 @@ fn an_absent_provider_falls_back_to_the_cpu() {
         assert_eq!(detector.fallback().is_some(), detector.provider() == Provider::Cpu, "{provider:?}");
         assert!(detector.detect(&picture()).unwrap().is_empty());
     }
+}
+
+#[test]
+fn inspect_and_list_tell_what_there_is() {
+    if !runtime_is_there() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = OnnxFile::with_input(&INPUT).output("output0", &[1, 6, CELLS], &[0.0; 6 * CELLS]);
+    let file = write(dir.path(), &file.bytes());
+    models::inspect(&file, Provider::Cpu, 1).unwrap();
+    models::list(Some(dir.path())).unwrap();
+    let absent = models::inspect(&dir.path().join("absent.onnx"), Provider::Cpu, 1).unwrap_err();
+    assert!(absent.to_string().contains("absent.onnx"), "{absent}");
+    let unknown = models::pull("yolox-nani", Some(dir.path())).unwrap_err().to_string();
+    assert!(unknown.contains("did you mean `yolox-nano`"), "{unknown}");
 }
 
 #[test]

@@ -543,6 +543,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn boxes_come_back_from_the_model(
             width in 1usize..4000, height in 1usize..4000,

@@ -164,8 +164,8 @@ const END_TO_END_BOXES_MAX: usize = 1000;
 
 /// Whether boxes on a YOLOX grid are pixels already: then the last cell's centre lies in the last quarter.
 fn already_decoded(output: &Output<'_>, rows: usize, columns: usize, grid: Grid) -> bool {
-    let Some(last) = output.values.chunks(columns).nth(rows - 1) else { return false };
-    last.len() > 1 && last[0] > 0.5 * grid.width as f32 && last[1] > 0.5 * grid.height as f32
+    let last = &output.values[(rows - 1) * columns..];
+    matches!(last, &[x, y, ..] if x > 0.5 * grid.width as f32 && y > 0.5 * grid.height as f32)
 }
 
 /// Two lists of equal length: scores and boxes.
@@ -242,4 +242,87 @@ fn quoted(text: &str) -> Option<(String, &str)> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_as_they_are_written() {
+        let check = |text: &str, names: Option<(&[&str], bool)>| {
+            let expected = names
+                .map(|(names, list)| Names { names: names.iter().map(|&n| n.to_owned()).collect(), list });
+            assert_eq!(parse_names(text), expected, "{text}");
+        };
+        check("['person', 'car']", Some((&["person", "car"], true)));
+        check("{0: 'person', 1: 'car',}", Some((&["person", "car"], false)));
+        check(r#"{"0": "person", "1": "traffic light"}"#, Some((&["person", "traffic light"], false)));
+        check(
+            r#"["driver's cab", 'say \'hi\'', "摊位"]"#,
+            Some((&["driver's cab", "say 'hi'", "摊位"], true)),
+        );
+        for wrong in ["", "[", "[]", "{}", "person", "['a' 'b']", "['a", "{1: 'a'}", "{x: 'a'}", "[1, 2]"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn what_shapes_cannot_tell_hints_do() {
+        let output = |shape: &[usize]| Output {
+            name: "output",
+            shape: shape.to_vec(),
+            values: vec![0.0; shape.iter().product()].into(),
+        };
+        let names = |list| Some(Names { names: vec!["a".into(), "b".into()], list });
+        let check = |shape: &[usize], names: Option<Names>, expected: Option<Family>| {
+            let hints = Hints { names, task: None };
+            let found = recognise(&[output(shape)], 64, 64, &hints).ok().map(|r| r.family);
+            assert_eq!(found, expected, "{shape:?}");
+        };
+        // 64 x 64 has 84 cells, 252 anchors; 85 cells with stride 64.
+        check(&[1, 252, 7], None, Some(Family::Yolov5));
+        check(&[1, 6, 84], None, Some(Family::Yolov8));
+        check(&[1, 84, 6], None, Some(Family::Yolox));
+        check(&[1, 84, 6], names(false), Some(Family::Yolov8));
+        check(&[1, 85, 34], None, Some(Family::Nanodet));
+        check(&[1, 300, 6], None, Some(Family::EndToEnd));
+        // A count of boxes that no grid has.
+        check(&[1, 500, 7], names(true), Some(Family::Yolov5));
+        check(&[1, 6, 500], names(false), Some(Family::Yolov8));
+        check(&[1, 500, 7], None, None);
+        check(&[1, 84, 0], None, None);
+        check(&[1, 1000], None, None);
+        let obb = Hints { names: None, task: Some("obb".into()) };
+        let refused = recognise(&[output(&[1, 7, 84])], 64, 64, &obb);
+        assert_eq!(refused, Err(RecogniseError::Task("obb".into())));
+    }
+
+    proptest! {
+        #[test]
+        fn any_metadata_is_survived(text in "[\\[{][0-9'\",: a-z\\\\摊]{0,20}[\\]}]") {
+            let _ = parse_names(&text);
+        }
+
+        #[test]
+        fn what_is_recognised_can_be_decoded(
+            shapes in prop::collection::vec(
+                prop::collection::vec(prop::sample::select(vec![0usize, 1, 2, 4, 5, 6, 7, 16, 21, 32, 36, 63, 64]), 0..5),
+                0..9,
+            )
+        ) {
+            let few = |shape: &[usize]| shape.iter().product::<usize>() < 100_000;
+            prop_assume!(shapes.iter().all(|s| few(s)));
+            let outputs: Vec<Output> = shapes
+                .iter()
+                .map(|s| Output { name: "o", shape: s.clone(), values: vec![0.5; s.iter().product()].into() })
+                .collect();
+            if let Ok(known) = recognise(&outputs, 32, 32, &Hints::default()) {
+                let grid = Grid { width: 32, height: 32, classes: known.classes.len() };
+                // Recognising is a guess; decoding may still refuse it, never panic.
+                let _ = known.family.decode(&outputs, grid, 0.3);
+            }
+        }
+    }
 }
