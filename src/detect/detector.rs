@@ -87,6 +87,7 @@ struct About {
     named: bool,
     provider: Provider,
     fallback: Option<String>,
+    trial: Duration,
 }
 
 /// One picture to analyse, and where the answer goes.
@@ -110,7 +111,7 @@ impl Detector {
             tracing::warn!(model, "runs on the CPU: {wanted:?} cannot be used: {why}");
         }
         let size = input_size(&session, card.as_ref(), &model.file)?;
-        let known = identify(&mut session, card.as_ref(), size, &model.file)?;
+        let (known, trial) = identify(&mut session, card.as_ref(), size, &model.file)?;
         let classes: Vec<Class> = known.classes.iter().map(|c| Class::from(c.as_str())).collect();
         let name = card.map_or_else(|| model_name(&model.file), |card| card.name);
         let about = Arc::new(About {
@@ -120,6 +121,7 @@ impl Detector {
             named: known.named,
             provider: session.provider(),
             fallback: session.fallback().map(str::to_owned),
+            trial,
             classes,
         });
         let (jobs, queue) = bounded(QUEUE_MAX);
@@ -178,6 +180,11 @@ impl Detector {
     /// Why it runs on the CPU although something else was asked for.
     pub fn fallback(&self) -> Option<&str> {
         self.about.fallback.as_deref()
+    }
+
+    /// How long the first inference took, cold: what a start costs.
+    pub fn trial(&self) -> Duration {
+        self.about.trial
     }
 
     /// How long a picture takes from letterbox to boxes: the median of `runs` on a grey picture of 1080p.
@@ -328,18 +335,19 @@ fn image_size(session: &Session) -> Option<(usize, usize)> {
     }
 }
 
-/// Runs the model on an empty picture and settles what it is.
+/// Runs the model on an empty picture and settles what it is; also how long that took.
 fn identify(
     session: &mut Session,
     card: Option<&Card>,
     (width, height): (usize, usize),
     file: &Path,
-) -> Result<Recognised, DetectError> {
+) -> Result<(Recognised, Duration), DetectError> {
     let hints = Hints {
         names: session.metadata("names").as_deref().and_then(parse_names),
         task: session.metadata("task"),
     };
     let empty = vec![0.0; 3 * width * height];
+    let start = Instant::now();
     let known = run(session, &empty, width, height, |outputs| match card {
         None => recognise(outputs, width, height, &hints)
             .map_err(|source| DetectError::Unrecognised { file: file.to_owned(), source }),
@@ -350,12 +358,13 @@ fn identify(
             named: true,
         }),
     })?;
+    let trial = start.elapsed();
     let known = known?;
     // What was recognised, or what the card says, must also be readable.
     let grid = Grid { width, height, classes: known.classes.len() };
     run(session, &empty, width, height, |outputs| known.family.decode(outputs, grid, 1.0))?
         .map_err(|source| DetectError::Layout { file: file.to_owned(), source })?;
-    Ok(known)
+    Ok((known, trial))
 }
 
 /// Declared sizes for messages: `[1, 3, ?, ?]`.
