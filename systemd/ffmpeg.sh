@@ -4,7 +4,7 @@
 #     systemd/ffmpeg.sh            -> .dev/ffmpeg/lib/pkgconfig, for PKG_CONFIG_PATH
 #
 # Debian's own shared build is GPL and brings 97 libraries, 144 MB. The source is Debian's source package of the same
-# release, so security fixes arrive with `apt-get`. Needs: dpkg-dev, nasm, gcc, make. Does nothing if it is built already.
+# release with Debian's security fixes. Needs: dpkg-dev, nasm, gcc, make. Does nothing if it is built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,7 +23,6 @@ components=(
     --enable-swscale
 )
 
-# The stamp names the recipe and the source package, so a change of either builds anew.
 apt_sources() {
     # `apt-get source` wants deb-src entries; most machines have none, so their deb entries are read as such, in a
     # private place. Nothing of the system's own configuration is touched.
@@ -40,6 +39,7 @@ apt_sources() {
         -o "Dir::State::lists=$build/apt/lists" -o APT::Sandbox::User=root)
 }
 
+# The stamp names the recipe: a changed one builds anew. A newer source package is taken after `rm -r .dev/ffmpeg`.
 stamp="$(printf '%s\n' "${components[@]}" | sha256sum | cut -c1-16)"
 if [ "$(cat "$prefix/stamp" 2>/dev/null)" = "$stamp" ]; then
     echo "FFmpeg: built already in .dev/ffmpeg ($(cat "$prefix/version"))"
