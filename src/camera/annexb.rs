@@ -118,7 +118,9 @@ impl ParameterSets {
             put(unit);
         }
         // In the order of the map: VPS, SPS, PPS, because each refers to the one before.
-        missing.iter().for_each(|(_, set)| put(set));
+        for (_, set) in missing {
+            put(set);
+        }
         units.for_each(put);
         Some(out)
     }

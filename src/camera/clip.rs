@@ -10,6 +10,7 @@ use ffmpeg_next::packet::Mut as _;
 use jiff::{SignedDuration, Timestamp};
 
 use super::annexb::{Nal, ParameterSets, nal_kind, nal_units};
+use super::presentation::{Orders, Ranking, vop_coding_type};
 use crate::frame::{AccessUnit, Captured, Clock, Codec, FileCodec};
 
 /// Containers that are read. Playlists are not among them: they would open other files and addresses.
@@ -73,9 +74,13 @@ pub struct Clip {
     filter: Option<Filter>,
     parameters: ParameterSets,
     clock: FileClock,
+    /// Finds out presentation times if the container has none; decided by the first packet.
+    orders: Option<Orders>,
+    ranking: Ranking<AccessUnit>,
     units: u64,
     after_loss: bool,
     ended: bool,
+    failed: Option<ClipError>,
 }
 
 impl Clip {
@@ -106,9 +111,12 @@ impl Clip {
             filter,
             parameters: ParameterSets::new(codec),
             clock,
+            orders: None,
+            ranking: Ranking::new(),
             units: 0,
             after_loss: false,
             ended: false,
+            failed: None,
         })
     }
 
@@ -172,30 +180,48 @@ impl Clip {
         }
     }
 
-    /// The access unit in a packet.
+    /// The access unit in a packet; `None` if it waits for its presentation time, or is empty.
     fn unit(&mut self, packet: &ff::Packet) -> Option<AccessUnit> {
         let bytes = packet.data().filter(|bytes| !bytes.is_empty())?;
-        let (captured, pts_90k) = self.clock.time(packet);
+        let stamp = self.clock.stamp(packet);
         let mut key = packet.is_key();
         let mut completed = None;
-        if matches!(self.codec, Codec::H264 | Codec::H265) {
-            let random_access = nal_units(bytes).any(|unit| nal_kind(self.codec, unit) == Nal::RandomAccess);
-            // H.264 may also start at a recovery point, which the demuxer has found; H.265 only at IRAP pictures.
-            key = random_access || (key && self.codec == Codec::H264);
-            self.parameters.learn(bytes);
-            completed = key.then(|| self.parameters.complete(bytes)).flatten();
-        } else if self.codec == Codec::Mjpeg {
-            key = true;
+        match self.codec {
+            Codec::H264 | Codec::H265 => {
+                let random_access =
+                    nal_units(bytes).any(|unit| nal_kind(self.codec, unit) == Nal::RandomAccess);
+                // H.264 may also start at a recovery point, which the demuxer has found; H.265 only at IRAP pictures.
+                key = random_access || (key && self.codec == Codec::H264);
+                self.parameters.learn(bytes);
+                completed = key.then(|| self.parameters.complete(bytes)).flatten();
+            }
+            // AVI fills up with packets that mean: show the last picture again.
+            Codec::Mpeg4 if vop_coding_type(bytes).is_none() => return None,
+            Codec::Mjpeg => key = true,
+            Codec::Mpeg4 | Codec::Other(_) => {}
+        }
+        if self.units == 0 && stamp.presented_s.is_none() {
+            self.orders = Orders::new(self.codec);
         }
         self.units += 1;
-        Some(AccessUnit {
-            captured,
-            codec: self.codec,
-            key,
-            after_loss: std::mem::take(&mut self.after_loss),
-            data: completed.map_or_else(|| bytes.into(), Into::into),
-            pts_90k,
-        })
+        let (captured, pts_90k) = self.clock.captured(stamp.presented_s.unwrap_or(stamp.decoded_s));
+        let after_loss = std::mem::take(&mut self.after_loss);
+        let data = completed.map_or_else(|| bytes.into(), Into::into);
+        let unit = AccessUnit { captured, codec: self.codec, key, after_loss, data, pts_90k };
+        match &mut self.orders {
+            None => Some(unit),
+            Some(orders) => {
+                self.ranking.push(orders.next(packet), stamp.decoded_s, unit);
+                self.ranked(false)
+            }
+        }
+    }
+
+    /// The oldest unit whose presentation time is known by now.
+    fn ranked(&mut self, last: bool) -> Option<AccessUnit> {
+        let (at_s, mut unit) = self.ranking.pop(last)?;
+        (unit.captured, unit.pts_90k) = self.clock.captured(at_s);
+        Some(unit)
     }
 }
 
@@ -213,11 +239,12 @@ impl Iterator for Clip {
                 Ok(None) => self.ended = true,
                 Err(source) => {
                     self.ended = true;
-                    return Some(Err(ClipError::Read { path: self.path.clone(), units: self.units, source }));
+                    self.failed =
+                        Some(ClipError::Read { path: self.path.clone(), units: self.units, source });
                 }
             }
         }
-        None
+        self.ranked(true).map(Ok).or_else(|| self.failed.take().map(Err))
     }
 }
 
@@ -234,9 +261,10 @@ fn codec_of(parameters: &ff::codec::Parameters) -> Option<Codec> {
             // SAFETY: `parameters` lives as long as this borrow; FFmpeg keeps `extradata` and its size in step.
             let (width, height, header) = unsafe {
                 let raw = &*parameters.as_ptr();
-                let header = match raw.extradata.is_null() {
-                    true => &[][..],
-                    false => std::slice::from_raw_parts(raw.extradata, raw.extradata_size.max(0) as usize),
+                let header = if raw.extradata.is_null() {
+                    &[][..]
+                } else {
+                    std::slice::from_raw_parts(raw.extradata, raw.extradata_size.max(0) as usize)
                 };
                 (raw.width.max(0) as u32, raw.height.max(0) as u32, header.to_vec())
             };
@@ -349,29 +377,38 @@ impl FileClock {
         }
     }
 
-    /// Capture time and 90 kHz presentation time of the next packet in decoding order.
-    fn time(&mut self, packet: &ff::Packet) -> (Captured, i64) {
+    /// When the next packet in decoding order is decoded and shown.
+    fn stamp(&mut self, packet: &ff::Packet) -> Stamp {
         let expected_s = self.last_s.map_or(0.0, |last| last + self.frame_s);
-        let stamp = packet.pts().or(packet.dts());
-        let mut at_s = expected_s;
-        let mut decoded_s = expected_s;
-        if let Some(stamp) = stamp {
-            let origin = *self.origin.get_or_insert(stamp);
-            let seconds = |ticks: i64| ticks.saturating_sub(origin) as f64 * self.tick_s;
-            let raw_s = seconds(packet.dts().unwrap_or(stamp));
-            // A file put together from pieces starts its clock anew: go on where the last piece ended.
-            let jump_s = raw_s + self.shift_s - expected_s;
-            if self.last_s.is_some() && (jump_s < -2.0 * self.frame_s - 0.5 || jump_s > JUMP_S_MAX) {
-                self.shift_s -= jump_s;
-            }
-            decoded_s = raw_s + self.shift_s;
-            at_s = seconds(stamp) + self.shift_s;
+        let Some(decoded) = packet.dts().or(packet.pts()) else {
+            self.last_s = Some(expected_s);
+            return Stamp { decoded_s: expected_s, presented_s: None };
+        };
+        let origin = *self.origin.get_or_insert(packet.pts().unwrap_or(decoded));
+        let seconds = |ticks: i64| ticks.saturating_sub(origin) as f64 * self.tick_s;
+        // A file put together from pieces starts its clock anew: go on where the last piece ended.
+        let jump_s = seconds(decoded) + self.shift_s - expected_s;
+        if self.last_s.is_some() && !(-2.0 * self.frame_s - 0.5..=JUMP_S_MAX).contains(&jump_s) {
+            self.shift_s -= jump_s;
         }
+        let decoded_s = seconds(decoded) + self.shift_s;
         self.last_s = Some(decoded_s);
+        Stamp { decoded_s, presented_s: packet.pts().map(|pts| seconds(pts) + self.shift_s) }
+    }
+
+    /// Capture time, and presentation time in 90 kHz, of a picture shown so many seconds after the first.
+    fn captured(&self, at_s: f64) -> (Captured, i64) {
         let at_s = at_s.max(0.0);
         let media = Duration::try_from_secs_f64(at_s).unwrap_or_default();
         let wall = SignedDuration::try_from(media).ok().and_then(|media| self.wall.checked_add(media).ok());
         let captured = Captured { wall: wall.unwrap_or(self.wall), media, clock: Clock::File };
-        (captured, (at_s * 90_000.0) as i64)
+        (captured, (at_s * 90_000.0).round() as i64)
     }
+}
+
+/// When a packet is decoded and shown, in seconds since the file's first picture.
+struct Stamp {
+    decoded_s: f64,
+    /// `None` if the container does not say.
+    presented_s: Option<f64>,
 }

@@ -6,6 +6,7 @@
 mod annexb;
 mod clip;
 mod gop;
+mod presentation;
 mod rtsp;
 mod supervise;
 mod timekeeper;

@@ -202,7 +202,7 @@ fn ticks(timestamp: retina::Timestamp) -> i64 {
 
 fn sender_report(packets: &retina::rtcp::ReceivedCompoundPacket, time: &mut Timekeeper) {
     let Some(timestamp) = packets.rtp_timestamp() else { return };
-    let Some(Ok(Some(report))) = packets.pkts().next().map(|packet| packet.as_sender_report()) else {
+    let Some(Ok(Some(report))) = packets.pkts().next().map(retina::rtcp::PacketRef::as_sender_report) else {
         return;
     };
     // NTP time (RFC 5905 section 6): seconds since 1900 and a binary fraction of a second.
@@ -219,11 +219,9 @@ fn sender_report(packets: &retina::rtcp::ReceivedCompoundPacket, time: &mut Time
 /// retina's errors: what happened in their first line, addresses and positions in the others.
 fn failure(address: &str, step: &'static str, error: &retina::Error) -> RtspError {
     let address = address.to_owned();
-    match error.status_code() {
-        Some(status @ (401 | 403)) => RtspError::Unauthorized { address, step, status },
-        _ => {
-            let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
-            RtspError::Failed { address, step, reason }
-        }
+    if let Some(status @ (401 | 403)) = error.status_code() {
+        return RtspError::Unauthorized { address, step, status };
     }
+    let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
+    RtspError::Failed { address, step, reason }
 }

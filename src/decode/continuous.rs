@@ -18,7 +18,7 @@ const PENDING_MAX: usize = 32;
 /// garbage without any flag.
 pub struct Decoder {
     codec: Codec,
-    decoder: ff::decoder::Video,
+    inner: ff::decoder::Video,
     planes: Planes,
     /// Capture times by the number that went in as the packet's timestamp, because it comes out again with its picture.
     pending: VecDeque<(i64, Captured)>,
@@ -34,7 +34,7 @@ impl Decoder {
     pub fn new(codec: Codec) -> Result<Self, DecodeError> {
         Ok(Self {
             codec,
-            decoder: open(codec)?,
+            inner: open(codec)?,
             planes: Planes::default(),
             pending: VecDeque::new(),
             sent: 0,
@@ -74,7 +74,7 @@ impl Decoder {
         }
         self.pending.push_back((self.sent, unit.captured));
         self.sent += 1;
-        let result = match self.decoder.send_packet(&packet) {
+        let result = match self.inner.send_packet(&packet) {
             Ok(()) => self.drain(&mut pictures),
             Err(source) => {
                 Err(DecodeError::Data { codec: self.codec.name(), bytes: unit.data.len(), source })
@@ -92,7 +92,7 @@ impl Decoder {
     /// The pictures that are still inside, at the end of a stream; afterwards a new one may begin.
     pub fn finish(&mut self) -> Result<Vec<Picture>, DecodeError> {
         let mut pictures = Vec::new();
-        let result = match self.decoder.send_eof() {
+        let result = match self.inner.send_eof() {
             Ok(()) => self.drain(&mut pictures),
             Err(_) => Ok(()),
         };
@@ -102,7 +102,7 @@ impl Decoder {
 
     fn drain(&mut self, pictures: &mut Vec<Picture>) -> Result<(), DecodeError> {
         let mut frame = ff::frame::Video::empty();
-        while self.decoder.receive_frame(&mut frame).is_ok() {
+        while self.inner.receive_frame(&mut frame).is_ok() {
             if frame.is_corrupt() || frame.has_decode_errors() {
                 return Err(DecodeError::Damaged { codec: self.codec.name() });
             }
@@ -119,7 +119,7 @@ impl Decoder {
 
     /// Forgets everything up to the next key picture.
     fn restart(&mut self) {
-        self.decoder.flush();
+        self.inner.flush();
         self.pending.clear();
         self.started = None;
         self.wants_key = true;
