@@ -1,7 +1,7 @@
 //! Every file a person may hand us ends by itself, without a panic: real clips, odd bitstreams, broken bytes.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gridwatch::camera::Clip;
 use gridwatch::decode::{Decoder, KeyDecoder};
@@ -56,7 +56,7 @@ fn every_real_clip_and_bitstream_ends_by_itself() {
                     if errors == 0 {
                         println!("  first error at unit {units}: {error}");
                     }
-                    errors += 1
+                    errors += 1;
                 }
             }
         }
@@ -69,6 +69,5 @@ fn every_real_clip_and_bitstream_ends_by_itself() {
             times.last().copied().unwrap_or(Duration::ZERO).as_secs_f64(),
             if backwards > 0 { format!("  {backwards} times not ascending") } else { String::new() },
         );
-        let _ = Instant::now();
     }
 }

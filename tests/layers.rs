@@ -36,10 +36,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
 /// Which files may name a foreign crate.
 const FENCES: &[(&str, &[&str])] = &[
     ("retina", &["src/camera/rtsp.rs"]),
-    (
-        "ffmpeg_next",
-        &["src/decode/", "src/camera/clip.rs", "src/evidence/clip.rs", "src/evidence/annotate.rs"],
-    ),
+    ("ffmpeg_next", &["src/decode/", "src/camera/clip", "src/evidence/clip.rs", "src/evidence/annotate.rs"]),
     ("ort", &["src/detect/session.rs"]),
     ("rumqttc", &["src/dispatch/mqtt.rs"]),
     ("rusqlite", &["src/store"]),

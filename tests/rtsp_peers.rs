@@ -273,14 +273,11 @@ fn vlc(clip: &std::path::Path) -> Option<Peer> {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     // SAFETY: this call has no conditions.
     let root = unsafe { libc::geteuid() } == 0;
-    let mut command = match root {
-        true => Command::new("setpriv"),
-        false => Command::new("cvlc"),
-    };
+    let mut command = Command::new(if root { "setpriv" } else { "cvlc" });
     if root {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "cvlc"]);
     }
-    if !Command::new("cvlc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok() {
+    if Command::new("cvlc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         println!("skipped: no cvlc (Debian: vlc-bin vlc-plugin-base)");
         return None;
     }

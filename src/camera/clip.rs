@@ -1,17 +1,20 @@
 //! A video file as if it were a camera: [`Clip`] reads its first video stream, still compressed.
 
+mod clock;
+mod filter;
+mod presentation;
+
 use std::path::{Path, PathBuf};
-use std::ptr;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use ffmpeg_next as ff;
-use ffmpeg_next::packet::Mut as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
+use self::clock::FileClock;
+use self::filter::Filter;
+use self::presentation::{Orders, Ranking, vop_coding_type};
 use super::annexb::{Nal, ParameterSets, nal_kind, nal_units};
-use super::presentation::{Orders, Ranking, vop_coding_type};
-use crate::frame::{AccessUnit, Captured, Clock, Codec, FileCodec};
+use crate::frame::{AccessUnit, Codec, FileCodec};
 
 /// Containers that are read. Playlists are not among them: they would open other files and addresses.
 const FORMATS: &str =
@@ -22,9 +25,6 @@ const ERRORS_IN_A_ROW_MAX: usize = 100;
 
 /// Different codecs of [`Codec::Other`] that one process may meet: their headers are kept for ever.
 const FILE_CODECS_MAX: usize = 256;
-
-/// A forward jump of decoding time above this is a broken timestamp, not a pause in the recording.
-const JUMP_S_MAX: f64 = 3600.0;
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -283,132 +283,4 @@ fn codec_of(parameters: &ff::codec::Parameters) -> Option<Codec> {
             }
         }
     })
-}
-
-/// FFmpeg's bitstream filters between the container's form of a codec and ours.
-struct Filter(*mut ff::ffi::AVBSFContext);
-
-// SAFETY: the context is owned by this value alone and FFmpeg ties it to no thread.
-unsafe impl Send for Filter {}
-
-impl Filter {
-    /// The filters that a codec needs; `None` for codecs that are fine as they are.
-    fn new(
-        codec: Codec,
-        parameters: &ff::codec::Parameters,
-        time_base: ff::Rational,
-    ) -> Result<Option<Self>, ff::Error> {
-        let names = match codec {
-            Codec::H264 => c"h264_mp4toannexb",
-            Codec::H265 => c"hevc_mp4toannexb",
-            // Old AVI files pack a B picture into the packet before it; MP4 keeps the headers out of band.
-            Codec::Mpeg4 => c"mpeg4_unpack_bframes,dump_extra",
-            Codec::Mjpeg | Codec::Other(_) => return Ok(None),
-        };
-        let mut filter = Self(ptr::null_mut());
-        let check = |code: i32| if code < 0 { Err(ff::Error::from(code)) } else { Ok(()) };
-        // SAFETY: on success the first call stores a context that `filter` owns from then on; the others write into it.
-        unsafe {
-            check(ff::ffi::av_bsf_list_parse_str(names.as_ptr(), &raw mut filter.0))?;
-            check(ff::ffi::avcodec_parameters_copy((*filter.0).par_in, parameters.as_ptr()))?;
-            (*filter.0).time_base_in = time_base.into();
-            check(ff::ffi::av_bsf_init(filter.0))?;
-        }
-        Ok(Some(filter))
-    }
-
-    /// Puts a packet in, or `None` at the end of the file.
-    fn send(&mut self, packet: Option<ff::Packet>) -> Result<(), ff::Error> {
-        // SAFETY: the filter takes over the packet's contents and leaves it blank, or leaves it untouched on error.
-        let code = unsafe {
-            match packet {
-                Some(mut packet) => ff::ffi::av_bsf_send_packet(self.0, packet.as_mut_ptr()),
-                None => ff::ffi::av_bsf_send_packet(self.0, ptr::null_mut()),
-            }
-        };
-        if code < 0 { Err(ff::Error::from(code)) } else { Ok(()) }
-    }
-
-    /// Takes a packet out; `Err(Eof)` at the end, another error if it wants more first.
-    fn receive(&mut self) -> Result<ff::Packet, ff::Error> {
-        let mut packet = ff::Packet::empty();
-        // SAFETY: `packet` is blank, as the call demands, and owns what it receives.
-        match unsafe { ff::ffi::av_bsf_receive_packet(self.0, packet.as_mut_ptr()) } {
-            0 => Ok(packet),
-            code => Err(ff::Error::from(code)),
-        }
-    }
-}
-
-impl Drop for Filter {
-    fn drop(&mut self) {
-        // SAFETY: `self.0` is null or the context that this value owns.
-        unsafe { ff::ffi::av_bsf_free(&raw mut self.0) }
-    }
-}
-
-/// Capture times from a file's timestamps, with missing and broken ones replaced.
-struct FileClock {
-    wall: Timestamp,
-    /// Seconds per unit of the file's timestamps.
-    tick_s: f64,
-    /// Seconds per picture.
-    frame_s: f64,
-    /// The presentation timestamp that counts as zero, once known.
-    origin: Option<i64>,
-    /// Seconds added since the file's own timestamps jumped.
-    shift_s: f64,
-    /// Decoding time of the unit before, in seconds since the origin, `shift_s` included.
-    last_s: Option<f64>,
-}
-
-impl FileClock {
-    fn new(stream: &ff::Stream) -> Self {
-        let tick_s = f64::from(stream.time_base());
-        let rates = [stream.avg_frame_rate(), stream.rate()];
-        let rate = rates.map(f64::from).into_iter().find(|rate| (0.01..=240.0).contains(rate));
-        Self {
-            wall: Timestamp::now(),
-            tick_s: if tick_s.is_finite() && tick_s > 0.0 { tick_s } else { 1.0 / 90_000.0 },
-            frame_s: 1.0 / rate.unwrap_or(25.0),
-            origin: Some(stream.start_time()).filter(|&start| start != ff::ffi::AV_NOPTS_VALUE),
-            shift_s: 0.0,
-            last_s: None,
-        }
-    }
-
-    /// When the next packet in decoding order is decoded and shown.
-    fn stamp(&mut self, packet: &ff::Packet) -> Stamp {
-        let expected_s = self.last_s.map_or(0.0, |last| last + self.frame_s);
-        let Some(decoded) = packet.dts().or(packet.pts()) else {
-            self.last_s = Some(expected_s);
-            return Stamp { decoded_s: expected_s, presented_s: None };
-        };
-        let origin = *self.origin.get_or_insert(packet.pts().unwrap_or(decoded));
-        let seconds = |ticks: i64| ticks.saturating_sub(origin) as f64 * self.tick_s;
-        // A file put together from pieces starts its clock anew: go on where the last piece ended.
-        let jump_s = seconds(decoded) + self.shift_s - expected_s;
-        if self.last_s.is_some() && !(-2.0 * self.frame_s - 0.5..=JUMP_S_MAX).contains(&jump_s) {
-            self.shift_s -= jump_s;
-        }
-        let decoded_s = seconds(decoded) + self.shift_s;
-        self.last_s = Some(decoded_s);
-        Stamp { decoded_s, presented_s: packet.pts().map(|pts| seconds(pts) + self.shift_s) }
-    }
-
-    /// Capture time, and presentation time in 90 kHz, of a picture shown so many seconds after the first.
-    fn captured(&self, at_s: f64) -> (Captured, i64) {
-        let at_s = at_s.max(0.0);
-        let media = Duration::try_from_secs_f64(at_s).unwrap_or_default();
-        let wall = SignedDuration::try_from(media).ok().and_then(|media| self.wall.checked_add(media).ok());
-        let captured = Captured { wall: wall.unwrap_or(self.wall), media, clock: Clock::File };
-        (captured, (at_s * 90_000.0).round() as i64)
-    }
-}
-
-/// When a packet is decoded and shown, in seconds since the file's first picture.
-struct Stamp {
-    decoded_s: f64,
-    /// `None` if the container does not say.
-    presented_s: Option<f64>,
 }

@@ -6,7 +6,6 @@
 mod annexb;
 mod clip;
 mod gop;
-mod presentation;
 mod rtsp;
 mod supervise;
 mod timekeeper;

@@ -10,7 +10,7 @@ use std::ptr;
 use ffmpeg_next as ff;
 use ffmpeg_next::packet::Ref as _;
 
-use super::annexb::nal_units;
+use crate::camera::annexb::nal_units;
 use crate::frame::Codec;
 
 /// How many pictures may pass before one is shown out of order: twice the 16 that both standards allow.
@@ -94,7 +94,7 @@ impl Counts {
             return None;
         }
         // SAFETY: just checked, and ours. Packets come as whole access units.
-        unsafe { (*parser).flags |= ff::ffi::PARSER_FLAG_COMPLETE_FRAMES as i32 };
+        unsafe { (*parser).flags |= ff::ffi::PARSER_FLAG_COMPLETE_FRAMES };
         Some(Self { parser, context })
     }
 
