@@ -108,6 +108,8 @@ async fn try_camera(camera: Arc<Camera>) -> Row {
     match tried {
         Ok(Ok(said)) => Row { what, well: true, said },
         Ok(Err(said)) => Row { what, well: false, said },
-        Err(_) => Row { what, well: false, said: format!("no picture within {} s: {last}", PATIENCE.as_secs()) },
+        Err(_) => {
+            Row { what, well: false, said: format!("no picture within {} s: {last}", PATIENCE.as_secs()) }
+        }
     }
 }

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Camera, Config};
 use crate::daemon::{Looked, Replay};
-use crate::evidence::{Annotator, ZoneView};
 use crate::detection::Findings;
 use crate::event::IncidentEvent;
+use crate::evidence::{Annotator, ZoneView};
 
 /// Arguments of `gridwatch replay`.
 #[derive(Debug, clap::Args)]
@@ -302,7 +302,9 @@ impl Film<'_> {
         let picture = looked.picture;
         let annotator = match &mut self.annotator {
             Some(annotator) => annotator,
-            none => none.insert(Annotator::create(self.path, picture.width, picture.height, self.fps, false)?),
+            none => {
+                none.insert(Annotator::create(self.path, picture.width, picture.height, self.fps, false)?)
+            }
         };
         let states = looked.scene.states();
         let views: Vec<ZoneView<'_>> = looked

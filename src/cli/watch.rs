@@ -185,7 +185,8 @@ pub(super) fn incident_line(incident: &Incident, zone: &TimeZone, data_dir: Opti
     let Text { zh: title_zh, en: title_en } = &incident.title;
     let Text { zh, en } = &incident.description;
     let picture = incident.evidence.iter().rev().find(|e| e.kind == EvidenceKind::Snapshot);
-    let full = |path: &str| data_dir.map_or_else(|| path.to_owned(), |dir| dir.join(path).display().to_string());
+    let full =
+        |path: &str| data_dir.map_or_else(|| path.to_owned(), |dir| dir.join(path).display().to_string());
     let picture = picture.map(|e| format!(" [{}]", plain(&full(&e.path)))).unwrap_or_default();
     let (camera, place) = (plain(&incident.camera.name), plain(&incident.zone.name));
     format!(

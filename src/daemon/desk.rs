@@ -41,7 +41,12 @@ pub struct Desk {
 
 impl Desk {
     /// Opens the desk on a store; incidents that were open go on.
-    pub fn open(config: Arc<Config>, store: Store, listener: Listener, speaks: Speaks) -> Result<Self, super::DaemonError> {
+    pub fn open(
+        config: Arc<Config>,
+        store: Store,
+        listener: Listener,
+        speaks: Speaks,
+    ) -> Result<Self, super::DaemonError> {
         let archive = Archive::open(&config.node.data_dir)?;
         let incidents = Mutex::new(Incidents::open(store, Arc::clone(&config))?);
         Ok(Self { config, incidents, archive, listener, speaks })
@@ -61,7 +66,9 @@ impl Desk {
     /// Whether the zone has an open incident.
     pub fn is_open(&self, camera: &Camera, zone: &Zone) -> bool {
         let incidents = self.lock();
-        incidents.open_incidents().any(|incident| incident.camera.id == camera.id && incident.zone.id == zone.id)
+        incidents
+            .open_incidents()
+            .any(|incident| incident.camera.id == camera.id && incident.zone.id == zone.id)
     }
 
     /// Whether an observation of a zone without an open incident opens one.
@@ -84,7 +91,8 @@ impl Desk {
         persons: &[BBox],
     ) -> Option<EvidenceRef> {
         let settings = &self.config.evidence;
-        let caption = evidence::caption(&camera.id, &picture.captured, &self.config.node.timezone, &zone.scenario.id);
+        let caption =
+            evidence::caption(&camera.id, &picture.captured, &self.config.node.timezone, &zone.scenario.id);
         evidence::snapshot(picture, zone, seen, persons, &camera.masks, settings, &caption)
             .and_then(|jpeg| self.archive.keep(EvidenceKind::Snapshot, picture.captured.wall, &jpeg))
             .map_err(|error| complain(&camera.id, &error))

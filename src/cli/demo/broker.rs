@@ -40,7 +40,10 @@ impl Broker {
         let patience = Instant::now() + Duration::from_secs(15);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if let Some(status) = broker.child.try_wait()? {
-                bail!("mosquitto ended at once ({status})\nhint: see {}", dir.join("mosquitto.log").display());
+                bail!(
+                    "mosquitto ended at once ({status})\nhint: see {}",
+                    dir.join("mosquitto.log").display()
+                );
             }
             if Instant::now() > patience {
                 bail!("mosquitto does not accept connections on port {port}");

@@ -282,10 +282,7 @@ impl Seen {
     fn clock(&self, ran: Duration) -> String {
         let open: usize = self.opened.values().map(BTreeSet::len).sum();
         let closed: usize = self.closed.values().map(BTreeSet::len).sum();
-        format!(
-            "{:>4} s   事件 opened {open}, closed {closed}   (Ctrl-C 结束 ends)",
-            ran.as_secs()
-        )
+        format!("{:>4} s   事件 opened {open}, closed {closed}   (Ctrl-C 结束 ends)", ran.as_secs())
     }
 
     fn summary(&self, ran: Duration) -> String {
