@@ -211,15 +211,18 @@ fn is_trace(path: &Path) -> anyhow::Result<bool> {
 
 fn play_trace(args: &ReplayArgs, session: &mut Replay) -> anyhow::Result<Counted> {
     let mut lines = BufReader::new(File::open(&args.input)?).lines();
-    let header: TraceHeader = serde_json::from_str(&lines.next().context("the trace is empty")??)?;
+    let input = args.input.display();
+    let header: TraceHeader = serde_json::from_str(&lines.next().context("the trace is empty")??)
+        .with_context(|| format!("{input}:1: not the header of a trace"))?;
     if header.gridwatch_trace != TRACE_VERSION {
-        bail!("trace version {} is not {TRACE_VERSION}\nhint: record it again", header.gridwatch_trace);
+        let version = header.gridwatch_trace;
+        bail!("{input}: trace version {version} is not {TRACE_VERSION}\nhint: record it again");
     }
     session.model_stamp(header.model);
     let mut pace = Pace::new(args.real_time);
     for (number, line) in (2..).zip(lines) {
         let findings: Findings = serde_json::from_str(&line?)
-            .with_context(|| format!("{}:{number}: not a line of a trace", args.input.display()))?;
+            .with_context(|| format!("{input}:{number}: not a line of a trace"))?;
         pace.wait(findings.captured.media);
         session.findings(&findings);
     }

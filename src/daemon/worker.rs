@@ -116,6 +116,8 @@ async fn work(
             Some((mut assignment, message)) = waiting.next(), if !waiting.is_empty() => {
                 busy_since.store(started.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
                 match message {
+                    // When the connection is closed for good, what still waits is not worth delaying the end for.
+                    Some(Message::Unit(_)) if assignment.messages.is_closed() => {}
                     Some(Message::Unit(unit)) => assignment.analysis.take(unit, &mut keys, &mut |_| {}),
                     Some(Message::State { state, detail }) => (assignment.states)(state, detail),
                     None => {

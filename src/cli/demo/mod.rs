@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::watch;
 use crate::config::Mqtt;
@@ -80,27 +81,35 @@ async fn play(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut subscription = Subscription::open(&mqtt, &watch_filters(&mqtt.root)).await?;
 
     let (data, log) = (dir.join("data"), dir.join("gridwatch.log"));
-    let mut daemon = Command::new(std::env::current_exe()?)
-        .arg("run")
-        .arg("--config")
-        .arg(&config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(&log)?)
-        // A Ctrl-C is for the demo; it tells the daemon itself, and waits.
-        .process_group(0)
-        .spawn()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("run").arg("--config").arg(&config);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log)?);
+    // A Ctrl-C is for the demo; it tells the daemon itself, and waits.
+    command.process_group(0);
+    // SAFETY: prctl(2) is async-signal-safe and only sets what happens to the child when the demo is killed.
+    unsafe {
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+    let mut daemon = command.spawn()?;
     screen.line(&format!("守护进程 daemon       gridwatch run --config … (log: {})", log.display()));
     screen.line("");
 
     let started = Instant::now();
     let mut seen = Seen::default();
     let mut tick = tokio::time::interval(Duration::from_millis(500));
+    let mut terminate = signal(SignalKind::terminate())?;
     let outcome = loop {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => break Ok(()),
+            _ = terminate.recv() => break Ok(()),
             message = subscription.next(&mqtt) => {
-                let message = message?;
+                let message = match message {
+                    Ok(message) => message,
+                    Err(error) => break Err(error.into()),
+                };
                 if args.json && message.topic.contains("/incidents/") {
                     let mut stdout = std::io::stdout().lock();
                     stdout.write_all(&message.payload)?;
