@@ -138,7 +138,9 @@ fn real_negatives_stay_silent_with_a_public_detector() {
     let mut tried = 0;
     for case in truth["cases"].as_array().unwrap() {
         let kind = case["kind"].as_str().unwrap();
-        if !matches!(kind, "fire_lane" | "street_vending") || !case["incidents"].as_array().unwrap().is_empty() {
+        if !matches!(kind, "fire_lane" | "street_vending")
+            || !case["incidents"].as_array().unwrap().is_empty()
+        {
             continue;
         }
         let clip = data.join("clips").join(case["clip"].as_str().unwrap());

@@ -59,10 +59,10 @@ pub fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
     let done = |()| ExitCode::SUCCESS;
     let outcome = match verb {
-        Verb::Run(args) => run::run(args),
+        Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(args),
-        Verb::Replay(args) => replay::run(args),
+        Verb::Replay(args) => replay::run(&args),
         Verb::Watch(args) => watch::run(args).map(done),
         Verb::Models(command) => models::run(command).map(done),
         Verb::Schema(args) => schema::run(args).map(done),

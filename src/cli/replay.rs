@@ -82,11 +82,11 @@ impl Drop for Scratch {
 }
 
 /// Runs the file through; incidents go to stdout as JSON lines, a summary to stderr.
-pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let scratch = Scratch::new()?;
     let mut config = match &args.config {
         Some(path) => load(path)?,
-        None => load(&written_config(&args, &scratch.0)?)?,
+        None => load(&written_config(args, &scratch.0)?)?,
     };
     config.node.data_dir = args.data_dir.clone().unwrap_or_else(|| scratch.0.join("data"));
     if let (Some(model), Some(_)) = (&args.model, &args.config) {
@@ -105,7 +105,7 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let is_trace = is_trace(&args.input)?;
     let mut session = Replay::new(config, camera, !is_trace, Box::new(print))?;
-    let counted = if is_trace { play_trace(&args, &mut session)? } else { play_clip(&args, &mut session)? };
+    let counted = if is_trace { play_trace(args, &mut session)? } else { play_clip(args, &mut session)? };
     session.finish()?;
     let took = started.elapsed().as_secs_f64();
     let length = counted.length.as_secs_f64();
@@ -137,13 +137,11 @@ fn the_camera(config: &Config, id: Option<&str>) -> anyhow::Result<Arc<Camera>> 
         let camera = config.cameras.first().context("the settings above leave no camera to replay")?;
         return Ok(Arc::new(camera.clone()));
     };
-    match config.cameras.iter().find(|camera| camera.id.as_str() == id) {
-        Some(camera) => Ok(Arc::new(camera.clone())),
-        None => {
-            let known: Vec<&str> = config.cameras.iter().map(|camera| camera.id.as_str()).collect();
-            bail!("no camera `{id}` can run in this config\nhint: it has {}", known.join(", "))
-        }
+    if let Some(camera) = config.cameras.iter().find(|camera| camera.id.as_str() == id) {
+        return Ok(Arc::new(camera.clone()));
     }
+    let known: Vec<&str> = config.cameras.iter().map(|camera| camera.id.as_str()).collect();
+    bail!("no camera `{id}` can run in this config\nhint: it has {}", known.join(", "))
 }
 
 /// Writes the command line's zone as a config file, so that it passes the same checks as an operator's.

@@ -14,7 +14,7 @@ pub struct RunArgs {
 }
 
 /// Runs the daemon until SIGINT or SIGTERM; a second signal stops at once.
-pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let loaded = crate::config::load(&args.config)?;
     for problem in &loaded.problems {
         eprintln!("{problem}");

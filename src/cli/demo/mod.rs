@@ -4,6 +4,7 @@ mod broker;
 mod screen;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -212,20 +213,19 @@ fn write_config(demo: &Path, dir: &Path, args: &DemoArgs, mqtt: u16, rtsp: u16) 
             cameras.push(toml::Value::Table(camera));
         }
     }
-    if args.camera.is_some() {
-        if let Some(zones) = config.get_mut("zone").and_then(toml::Value::as_array_mut) {
-            // Nobody has drawn a zone for a visitor's camera yet: the lower two thirds, where the ground usually is.
-            zones.push(toml::Value::Table(toml::toml! {
-                camera = "your-camera"
-                id = "lane"
-                name = "画面下部 lower part"
-                scenario = "illegal_parking"
-                polygon = [[0.02, 0.35], [0.98, 0.35], [0.98, 0.98], [0.02, 0.98]]
-                suspect_s = 5
-                dwell_s = 20
-                clear_s = 5
-            }));
-        }
+    if let (Some(_), Some(zones)) = (&args.camera, config.get_mut("zone").and_then(toml::Value::as_array_mut))
+    {
+        // Nobody has drawn a zone for a visitor's camera yet: the lower two thirds, where the ground usually is.
+        zones.push(toml::Value::Table(toml::toml! {
+            camera = "your-camera"
+            id = "lane"
+            name = "画面下部 lower part"
+            scenario = "illegal_parking"
+            polygon = [[0.02, 0.35], [0.98, 0.35], [0.98, 0.98], [0.02, 0.98]]
+            suspect_s = 5
+            dwell_s = 20
+            clear_s = 5
+        }));
     }
     if let Some(model) = &args.model {
         let file = std::path::absolute(model)?.to_string_lossy().into_owned();
@@ -298,7 +298,7 @@ impl Seen {
         let mut text = format!("{} s", ran.as_secs());
         for (kind, zh) in KINDS.into_iter().zip(["消防通道占用", "占道经营", "高空抛物"]) {
             let (opened, closed) = (Self::count(&self.opened, kind), Self::count(&self.closed, kind));
-            text.push_str(&format!("\n  {zh} {kind}: {opened} opened, {closed} closed"));
+            let _ = write!(text, "\n  {zh} {kind}: {opened} opened, {closed} closed"); // Into a String: cannot fail.
         }
         text
     }
