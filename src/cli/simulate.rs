@@ -221,3 +221,71 @@ fn read_lines() -> mpsc::Receiver<String> {
     });
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::frame::{AccessUnit, Captured, Clock, Codec};
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        simulate: SimulateArgs,
+    }
+
+    #[test]
+    fn arguments_have_defaults_and_a_password_needs_its_user() {
+        let parse =
+            |text: &str| Arguments::try_parse_from(text.split(' ')).map(|arguments| arguments.simulate);
+        let args = parse("simulate a.mp4 b.mp4").unwrap();
+        assert_eq!((args.clips.len(), args.cameras, args.port), (2, None, 8554));
+        assert_eq!((args.transport, args.listen.is_loopback()), (Transport::Any, true));
+        let args =
+            parse("simulate a.mp4 --fault stall@30s+10s --fault cam2:loss=5% --transport udp").unwrap();
+        assert_eq!((args.faults.len(), args.transport), (2, Transport::Udp));
+        assert!(parse("simulate").is_err());
+        assert!(parse("simulate a.mp4 --user admin").is_err());
+    }
+
+    #[tokio::test]
+    async fn lines_are_obeyed_or_say_why_not() {
+        let unit = AccessUnit {
+            captured: Captured {
+                wall: jiff::Timestamp::UNIX_EPOCH,
+                media: Duration::ZERO,
+                clock: Clock::File,
+            },
+            codec: Codec::H264,
+            key: true,
+            after_loss: false,
+            data: [0, 0, 1, 0x65, 1].into(),
+            pts_90k: 0,
+        };
+        let source = Source::new(vec![unit]).unwrap();
+        let mounts = ["cam1", "cam2"].map(|name| Mount::new(name, source.clone())).to_vec();
+        let server = Server::start(Config { mounts, ..Config::default() }).unwrap();
+        let check = async |line: &str, expected: &str| {
+            let said = obey(&server, 1, line).await.map_or_else(|error| error.to_string(), |()| "ok".into());
+            assert_eq!(said, expected, "{line}");
+        };
+        check("cam2 stall 10", "ok").await;
+        check("cam1 disconnect", "ok").await;
+        check("all loss 5%", "ok").await;
+        check("all loss=5%@30s+10s", "ok").await;
+        check("cam1 loss off", "ok").await;
+        check("all mend", "ok").await;
+        check("restart 0.1", "ok").await;
+        check(
+            "cam3 stall",
+            "there is no camera `cam3`; cameras are called cam1, cam2, …, or `all`; `help` lists commands",
+        )
+        .await;
+        check("cam1", "no fault is named").await;
+        check("cam1 sleep", "there is no fault `sleep`").await;
+        check("cam1 switch 1", "there is no clip 1; there are 0 (its own) to 0").await;
+        check("restart", "`restart` needs a duration, such as `restart 10`").await;
+        server.stop().await;
+    }
+}
