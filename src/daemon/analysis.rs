@@ -22,7 +22,7 @@ use crate::observation::{Observation, Stage, ZoneId};
 use crate::sampler::{Decode, Need, Sampler};
 use crate::scene::Scene;
 
-use super::desk::Desk;
+use super::desk::{self, Desk};
 
 /// A picture that was looked at, with everything that came of it; `replay` records and draws it.
 pub struct Looked<'a> {
@@ -234,11 +234,13 @@ impl Analysis {
     fn state(&mut self, seen: &Observation, picture: &Picture, objects: Option<&[Detection]>) {
         let Some(zone) = self.zone(&seen.zone) else { return };
         let open = self.desk.is_open(&self.camera, &zone);
-        let opens = !open && seen.stage != Stage::Cleared;
+        // A second object may fall while the incident of the first still waits for its clip.
+        let instant = zone.rule.kind == RuleKind::ThrownObject;
+        let opens = desk::opens(&zone, seen) && (!open || instant);
         // An instant matter's picture is the one that opened it: what comes after shows an empty facade.
-        let clears = open && seen.stage == Stage::Cleared && zone.rule.kind != RuleKind::ThrownObject;
+        let clears = open && seen.stage == Stage::Cleared && !instant;
         let mut pictures = Vec::new();
-        if (opens && self.desk.announces(&zone, seen)) || clears {
+        if opens || clears {
             // No picture leaves without someone having looked for people in it.
             let objects = objects.map_or_else(|| self.detect(picture).unwrap_or_default(), <[_]>::to_vec);
             let persons: Vec<BBox> = objects

@@ -71,16 +71,6 @@ impl Desk {
             .any(|incident| incident.camera.id == camera.id && incident.zone.id == zone.id)
     }
 
-    /// Whether an observation of a zone without an open incident opens one.
-    #[allow(clippy::unused_self)]
-    pub fn announces(&self, zone: &Zone, seen: &Observation) -> bool {
-        match seen.stage {
-            Stage::Suspected => zone.scenario.announce_suspected,
-            Stage::Confirmed => true,
-            Stage::Cleared => false,
-        }
-    }
-
     /// Draws and keeps the picture of an observation; without one (disk full, say) the incident still goes out.
     pub fn snapshot(
         &self,
@@ -191,6 +181,15 @@ impl Desk {
     fn lock(&self) -> MutexGuard<'_, Incidents> {
         // A thread that panicked while it held the desk left whole statements behind, never half ones.
         self.incidents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an observation of a zone without an open incident opens one.
+pub fn opens(zone: &Zone, seen: &Observation) -> bool {
+    match seen.stage {
+        Stage::Suspected => zone.scenario.announce_suspected,
+        Stage::Confirmed => true,
+        Stage::Cleared => false,
     }
 }
 
