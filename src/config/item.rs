@@ -124,9 +124,14 @@ impl Item {
         self.problems.push(self.source.problem(at, severity, message, hint));
     }
 
+    /// How many errors are noted.
+    pub fn errors(&self) -> usize {
+        self.problems.iter().filter(|p| p.severity == Severity::Error).count()
+    }
+
     /// Whether anything noted is an error.
     pub fn failed(&self) -> bool {
-        self.problems.iter().any(|p| p.severity == Severity::Error)
+        self.errors() > 0
     }
 
     /// The sound values as the type that the schema describes; `None`, with a note, if a needed one is missing.

@@ -1,6 +1,6 @@
 //! From the operator's files to a [`Config`]: everything wrong is found in one go, and stays with whom it concerns.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,22 +9,19 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::camera::{CameraTable, check_place};
-use super::camera_list::CameraListTable;
+use super::draft::Layers;
 use super::evidence::Evidence;
-use super::item::{Item, overlay};
+use super::item::Item;
 use super::model::{self, Model, ModelTable};
 use super::mqtt::{Mqtt, MqttTable};
-use super::names::{check_id, half_width, id_error};
+use super::names::half_width;
 use super::node::NodeTable;
 use super::problem::{ConfigError, Problem, Scope, Severity, did_you_mean, nearest};
+use super::report::Report;
 use super::scenario::{Scenario, Scenarios};
-use super::secret::PASSWORD_KEYS;
 use super::source::{Source, read_bytes, utf8};
 use super::syntax::syntax_problems;
-use super::zone::ZoneTable;
-use super::{Camera, Config, DisabledCamera, schema};
-use crate::frame::CameraId;
+use super::{Config, schema};
 
 /// A config that can run, and what is wrong in its files all the same.
 #[derive(Debug, Clone)]
@@ -65,85 +62,14 @@ fn not_utf8(path: &Path, bytes: &[u8], at: usize) -> Problem {
     Problem { scope: Scope::File, ..problem }
 }
 
-/// Problems so far, each said once.
-#[derive(Default)]
-struct Report {
-    problems: Vec<Problem>,
-    said: HashSet<(PathBuf, usize, usize, String)>,
-}
-
-impl Report {
-    fn add(&mut self, problem: Problem, scope: &Scope) {
-        let key = (problem.file.clone(), problem.line, problem.column, problem.message.clone());
-        if self.said.insert(key) {
-            self.problems.push(Problem { scope: scope.clone(), ..problem });
-        }
-    }
-
-    fn take(&mut self, item: &mut Item, scope: &Scope) {
-        for problem in item.problems.drain(..) {
-            self.add(problem, scope);
-        }
-    }
-
-    fn fatal(&self) -> bool {
-        self.problems.iter().any(|p| p.severity == Severity::Error && p.scope == Scope::File)
-    }
-
-    /// In the order of files and lines, with warnings that say the same folded into one per file.
-    fn finish(self, main: &Path) -> Vec<Problem> {
-        let mut problems = self.problems;
-        problems.sort_by(|a, b| {
-            (a.file != main, &a.file, a.line, a.column).cmp(&(b.file != main, &b.file, b.line, b.column))
-        });
-        let mut folded: Vec<Problem> = Vec::with_capacity(problems.len());
-        let mut first_of: HashMap<(PathBuf, String), (usize, usize)> = HashMap::new();
-        for problem in problems {
-            if problem.severity == Severity::Warning {
-                let key = (problem.file.clone(), problem.message.clone());
-                if let Some((_, more)) = first_of.get_mut(&key) {
-                    *more += 1;
-                    continue;
-                }
-                first_of.insert(key, (folded.len(), 0));
-            }
-            folded.push(problem);
-        }
-        for (index, more) in first_of.into_values().filter(|(_, more)| *more > 0) {
-            folded[index].message += &format!(" (and {more} more like this in the file)");
-        }
-        folded
-    }
-}
-
-/// A camera on its way: what its own table or row says, and what speaks against it.
-struct Draft {
-    id: CameraId,
-    item: Item,
-    reasons: Vec<String>,
-    zones: Vec<super::Zone>,
-}
-
-impl Draft {
-    fn object(&mut self, problem: &Problem) {
-        if problem.severity == Severity::Error {
-            let file = problem.file.file_name().unwrap_or_default().to_string_lossy();
-            self.reasons.push(format!("{} ({file}:{})", problem.message, problem.line));
-        }
-    }
-
-    fn text(&self, key: &str) -> Option<&str> {
-        self.item.json.get(key).and_then(Value::as_str)
-    }
-}
-
-struct Reading<'a> {
-    source: &'a Arc<Source>,
+/// The config file while it is read.
+pub(super) struct Reading<'a> {
+    pub source: &'a Arc<Source>,
     table: &'a DeTable<'a>,
-    dir: PathBuf,
-    report: Report,
+    pub dir: PathBuf,
+    pub report: Report,
     /// Every file read, in order, for the revision.
-    read: Vec<Arc<Source>>,
+    pub read: Vec<Arc<Source>>,
 }
 
 impl Reading<'_> {
@@ -209,7 +135,7 @@ impl Reading<'_> {
     }
 
     /// The item of a top-level table, if it is there; an error otherwise noted has the given scope.
-    fn table(&mut self, name: &str, scope: &Scope) -> Option<Item> {
+    pub fn table(&mut self, name: &str, scope: &Scope) -> Option<Item> {
         let value = self.table.get(name)?;
         let schema = schema_of(name);
         if !value.get_ref().is_table() {
@@ -222,7 +148,7 @@ impl Reading<'_> {
     }
 
     /// The items of a table of tables, such as `[models.NAME]`, by name.
-    fn named(&mut self, name: &str) -> Vec<(String, Item)> {
+    pub fn named(&mut self, name: &str) -> Vec<(String, Item)> {
         let Some(value) = self.table.get(name) else { return Vec::new() };
         let schema = &schema_of(name)["additionalProperties"];
         let tables = value.get_ref().as_table().into_iter().flatten();
@@ -242,7 +168,7 @@ impl Reading<'_> {
     }
 
     /// The items of an array of tables, such as `[[camera]]`.
-    fn list(&mut self, name: &str) -> Vec<Item> {
+    pub fn list(&mut self, name: &str) -> Vec<Item> {
         let Some(value) = self.table.get(name) else { return Vec::new() };
         let schema = &schema_of(name)["items"];
         let Some(list) = value.get_ref().as_array() else {
@@ -350,217 +276,10 @@ impl Reading<'_> {
         }
         (models, broken)
     }
-
-    /// Every camera that is written somewhere, each with an id of its own.
-    fn drafts(&mut self, grid_code_length: Option<usize>) -> Vec<Draft> {
-        let mut items = self.list("camera");
-        let camera_schema = &schema_of("camera")["items"];
-        for mut item in self.list("camera_list") {
-            let table: Option<CameraListTable> = if item.failed() { None } else { item.typed() };
-            if let Some(table) = table {
-                let (rows, source) = table.read(&mut item, &self.dir, camera_schema);
-                items.extend(rows);
-                self.read.extend(source);
-            }
-            self.report.take(&mut item, &Scope::Setting);
-        }
-        let mut first_at: HashMap<String, String> = HashMap::new();
-        let mut taken: HashSet<String> = HashSet::new();
-        let mut drafts = Vec::with_capacity(items.len());
-        for mut item in items {
-            let written = item.json.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let (line, _) = item.source.line_and_column(item.place("/id").start);
-            let place = format!("{}:{line}", item.source.path.display());
-            if item.has("/id") && !written.is_empty() {
-                check_id(&mut item, "/id", &written);
-            }
-            let sound = !written.is_empty() && id_error(&written).is_none();
-            if sound && let Some(first) = first_at.get(&written) {
-                let hint = format!("the first one stands at {first}");
-                item.error("/id", format!("a second camera has the id `{written}`"), hint);
-            }
-            // What is disabled is published under an id too, which must not be that of a running camera.
-            let base = if sound { written.clone() } else { format!("line-{line}") };
-            let ids = std::iter::once(base.clone()).chain((2..).map(|n| format!("{base}.{n}")));
-            let id = ids.into_iter().find(|id| !taken.contains(id)).unwrap_or(base);
-            taken.insert(id.clone());
-            if sound {
-                first_at.entry(written).or_insert(place);
-            }
-            check_place(&mut item, grid_code_length);
-            drafts.push(Draft { id: id.as_str().into(), item, reasons: Vec::new(), zones: Vec::new() });
-        }
-        drafts
-    }
-
-    /// Reads the zones and hangs each on its cameras.
-    fn zones(&mut self, drafts: &mut [Draft], scenarios: &Scenarios) {
-        let by_id: HashMap<String, usize> = drafts
-            .iter()
-            .enumerate()
-            .rev()
-            .map(|(index, draft)| (draft.id.as_str().to_owned(), index))
-            .collect();
-        for mut item in self.list("zone") {
-            let names: Vec<String> =
-                ZoneTable::cameras_of(&item.json).into_iter().map(str::to_owned).collect();
-            if !item.has("/camera") && !item.has("/cameras") {
-                item.error("", "the zone names no camera", "add `camera = \"…\"`".to_owned());
-            } else if item.has("/camera") && item.has("/cameras") {
-                item.error(
-                    "/cameras",
-                    "the zone has both `camera` and `cameras`",
-                    "keep one of them".to_owned(),
-                );
-            }
-            let written = |key: &str| item.json.get(key).and_then(Value::as_str).map(str::to_owned);
-            let shown = written("id").or_else(|| written("scenario")).unwrap_or_default();
-            let sound: Option<ZoneTable> = if item.failed() { None } else { item.typed() };
-            let zone = sound.and_then(|table| table.resolve(&mut item, scenarios));
-            let mut hung: Vec<usize> = Vec::new();
-            for name in &names {
-                let pointer = if item.has("/camera") { "/camera" } else { "/cameras" };
-                let Some(&index) = by_id.get(name) else {
-                    let hint = did_you_mean_camera(name, &by_id);
-                    item.error(pointer, format!("unknown camera `{name}`"), hint);
-                    continue;
-                };
-                let twice = hung.contains(&index)
-                    || zone
-                        .as_ref()
-                        .is_some_and(|zone| drafts[index].zones.iter().any(|other| other.id == zone.id));
-                if twice {
-                    let message = format!("a second zone of camera `{name}` has the id `{shown}`");
-                    let hint = "give each zone of a camera an `id` of its own".to_owned();
-                    let place = if item.has("/id") { "/id" } else { "" };
-                    item.error(place, message, hint);
-                } else if let Some(zone) = &zone {
-                    drafts[index].zones.push(zone.clone());
-                }
-                hung.push(index);
-            }
-            for problem in item.problems.drain(..) {
-                for &index in &hung {
-                    drafts[index].object(&problem);
-                }
-                let camera = hung.first().map(|&index| drafts[index].id.clone());
-                self.report.add(problem, &Scope::Zone { camera, zone: shown.clone() });
-            }
-        }
-    }
-
-    /// Turns drafts into cameras that run and cameras that are disabled.
-    fn cameras(
-        &mut self,
-        drafts: Vec<Draft>,
-        layers: &Layers,
-        models: &BTreeMap<String, Model>,
-        broken_models: &BTreeMap<String, Problem>,
-    ) -> (Vec<Camera>, Vec<DisabledCamera>) {
-        let (mut cameras, mut disabled) = (Vec::new(), Vec::new());
-        for mut draft in drafts {
-            let own = Scope::Camera(draft.id.clone());
-            let (mut group, broken_group) = layers.group(&mut draft.item);
-            draft.reasons.extend(broken_group);
-            let mut defaults = layers.defaults.clone();
-            let mut camera = None;
-            if !draft.item.failed() {
-                let mut json = defaults.json.clone();
-                for layer in [&group.json, &draft.item.json] {
-                    // A layer's way to a password replaces the one below, whatever way that is.
-                    if PASSWORD_KEYS.iter().any(|key| layer.contains_key(*key)) {
-                        json.retain(|key, _| !PASSWORD_KEYS.contains(&key.as_str()));
-                    }
-                    overlay(&mut json, layer);
-                }
-                let mut merged = draft.item.clone();
-                merged.json = json;
-                if let Some(table) = merged.typed::<CameraTable>() {
-                    let model = table.keys.model.as_deref().unwrap_or(model::SHIPPED_MODEL);
-                    if let Some(problem) = broken_models.get(model) {
-                        draft.object(problem);
-                        self.report.add(problem.clone(), &Scope::Setting);
-                    } else {
-                        let mut all = [&mut draft.item, &mut group, &mut defaults];
-                        camera = table.resolve(&mut all, &self.dir, models);
-                    }
-                }
-            }
-            if camera.is_some() && draft.zones.is_empty() && draft.reasons.is_empty() {
-                draft.item.warn(
-                    "/id",
-                    "no zone is watched on this camera",
-                    "add a `[[zone]]` for it".to_owned(),
-                );
-            }
-            let found = std::mem::take(&mut draft.item.problems);
-            for problem in found {
-                draft.object(&problem);
-                self.report.add(problem, &own);
-            }
-            for problem in group.problems.drain(..).chain(defaults.problems.drain(..)) {
-                draft.object(&problem);
-                self.report.add(problem, &Scope::Setting);
-            }
-            match camera {
-                Some(camera) if draft.reasons.is_empty() => {
-                    cameras.push(Camera { zones: draft.zones, ..camera })
-                }
-                _ => {
-                    let name = draft.text("name").unwrap_or(draft.id.as_str()).to_owned();
-                    disabled.push(DisabledCamera { id: draft.id, name, problems: draft.reasons });
-                }
-            }
-        }
-        (cameras, disabled)
-    }
 }
 
-/// `[defaults]` and `[groups.NAME]`.
-struct Layers {
-    defaults: Item,
-    groups: BTreeMap<String, (Item, Option<String>)>,
-    /// For items of cameras without a group.
-    none: Item,
-}
-
-impl Layers {
-    fn read(reading: &mut Reading, grid_code_length: Option<usize>) -> Self {
-        let none = Item::new(reading.source, "[defaults]", 0..0);
-        let mut defaults = reading.table("defaults", &Scope::Setting).unwrap_or_else(|| none.clone());
-        check_place(&mut defaults, grid_code_length);
-        reading.report.take(&mut defaults, &Scope::Setting);
-        let mut groups = BTreeMap::new();
-        for (name, mut item) in reading.named("groups") {
-            check_place(&mut item, grid_code_length);
-            let broken = item.problems.iter().find(|p| p.severity == Severity::Error);
-            let broken =
-                broken.map(|p| format!("its group `{name}` is wrong: {} (line {})", p.message, p.line));
-            reading.report.take(&mut item, &Scope::Setting);
-            groups.insert(name, (item, broken));
-        }
-        Self { defaults, groups, none }
-    }
-
-    /// The keys of the camera's group, and what is wrong with them.
-    fn group(&self, camera: &mut Item) -> (Item, Option<String>) {
-        let Some(name) = camera.json.get("group").and_then(Value::as_str).map(str::to_owned) else {
-            return (self.none.clone(), None);
-        };
-        if let Some((item, broken)) = self.groups.get(&name) {
-            return (item.clone(), broken.clone());
-        }
-        // Without any `[groups]` a group is only a label.
-        if !self.groups.is_empty() {
-            let near = nearest(&name, self.groups.keys().map(String::as_str));
-            let hint = near.map(|near| format!("did you mean `{near}`?"));
-            camera.warn("/group", format!("there is no `[groups.{name}]`: only `[defaults]` apply"), hint);
-        }
-        (self.none.clone(), None)
-    }
-}
-
-fn schema_of(table: &str) -> &'static Value {
+/// The schema of a table of the file.
+pub(super) fn schema_of(table: &str) -> &'static Value {
     &schema::of_file()["properties"][table]
 }
 
@@ -578,12 +297,6 @@ fn header(name: &str) -> String {
 
 fn properties(schema: &Value) -> impl Iterator<Item = &str> {
     schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str())
-}
-
-fn did_you_mean_camera(name: &str, by_id: &HashMap<String, usize>) -> Option<String> {
-    let mut known: Vec<&str> = by_id.keys().map(String::as_str).collect();
-    known.sort_unstable();
-    nearest(name, known).map(|near| format!("did you mean `{near}`?"))
 }
 
 /// Twelve hex digits over the names and texts of all files.

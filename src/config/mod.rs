@@ -1,8 +1,10 @@
 //! The config as the stages see it: read, checked and resolved, so that nothing in it can be wrong any more.
 
+mod address;
 mod camera;
 mod camera_list;
 mod csv;
+mod draft;
 mod evidence;
 mod hours;
 mod item;
@@ -11,7 +13,9 @@ mod model;
 mod mqtt;
 mod names;
 mod node;
+mod place;
 mod problem;
+mod report;
 mod scenario;
 mod schema;
 mod secret;
@@ -19,13 +23,14 @@ mod source;
 mod syntax;
 mod zone;
 
-pub use camera::{Camera, Credentials, DisabledCamera, Place, Transport};
+pub use camera::{Camera, Credentials, DisabledCamera, Transport};
 pub use evidence::Evidence;
 pub use hours::Hours;
 pub use load::{Loaded, load};
 pub use model::{Model, Provider, SHIPPED_MODEL};
 pub use mqtt::Mqtt;
 pub use node::Node;
+pub use place::Place;
 pub use problem::{ConfigError, Problem, Scope, Severity};
 pub use scenario::{Level, Rule, RuleKind, Scenario, Text};
 pub use schema::schema;

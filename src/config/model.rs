@@ -46,9 +46,8 @@ const SHIPPED_FILE: &str = "street-v1.onnx";
 /// `[models.NAME]` as the operator writes it.
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 pub(super) struct ModelTable {
-    /// The `.onnx` file: relative to this file, to `models/` beside it, or to the installed models.
-    #[serde(default = "shipped_file")]
-    pub file: PathBuf,
+    /// The `.onnx` file: relative to this file, to `models/` beside it, or to the installed models. Default, for `street` only: the shipped `street-v1.onnx`.
+    pub file: Option<PathBuf>,
     /// Where it runs: `cpu`, `cuda`, `tensorrt`, `openvino` or `cann`; the CPU takes over, with a message, when the runtime cannot.
     #[serde(default = "cpu")]
     pub provider: Provider,
@@ -64,10 +63,6 @@ pub(super) struct ModelTable {
     #[serde(default = "default_nms_iou")]
     #[schemars(range(min = 0, max = 1))]
     pub nms_iou: f32,
-}
-
-fn shipped_file() -> PathBuf {
-    SHIPPED_FILE.into()
 }
 
 fn cpu() -> Provider {
@@ -89,10 +84,14 @@ fn default_nms_iou() -> f32 {
 impl ModelTable {
     /// The model with its file found, or the problem noted in the item.
     pub fn resolve(self, name: &str, item: &mut Item, dir: &Path) -> Option<Model> {
-        let candidates = candidates(&self.file, dir);
+        let Some(wanted) = self.file.or_else(|| (name == SHIPPED_MODEL).then(|| SHIPPED_FILE.into())) else {
+            item.error("", format!("[models.{name}] has no `file`"), "`file = \"….onnx\"`".to_owned());
+            return None;
+        };
+        let candidates = candidates(&wanted, dir);
         let Some(file) = candidates.iter().find(|file| file.is_file()).cloned() else {
             let looked: Vec<String> = candidates.iter().map(|file| file.display().to_string()).collect();
-            let message = format!("the file of model `{name}` is not there: `{}`", self.file.display());
+            let message = format!("the file of model `{name}` is not there: `{}`", wanted.display());
             item.error("/file", message, format!("looked for {}", looked.join(", ")));
             return None;
         };

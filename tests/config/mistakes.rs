@@ -100,6 +100,7 @@ fn of_settings() {
                 "model that nobody uses",
                 format!("{NODE}[models.big]\nfile = \"big.onnx\"\nprovider = \"gpu\"\n{rest}"),
             ),
+            ("model without file", format!("{NODE}[models.big]\nthreads = 2\n{rest}")),
             (
                 "model file is not there",
                 format!("{NODE}[models.big]\nfile = \"big.onnx\"\n{CAMERA}model = \"big\"\n{ZONE}"),
@@ -190,6 +191,10 @@ fn of_cameras() {
             ("grid code with letters", place("grid_code = \"34010400100200A\"")),
             ("coordinates without system", place("lon = 117.2, lat = 31.8")),
             ("coordinates swapped", place("lon = 31.8, lat = 117.2, crs = \"wgs84\"")),
+            (
+                "code of no use in the defaults",
+                format!("{NODE}[defaults]\nplace = {{ crs = \"mars\" }}\n{CAMERA}{ZONE}"),
+            ),
             ("half a coordinate", place("lon = 117.2, crs = \"wgs84\"")),
             ("unknown system", place("lon = 117.2, lat = 31.8, crs = \"cgs2000\"")),
         ],
