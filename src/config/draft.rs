@@ -185,7 +185,7 @@ impl Reading<'_> {
             }
             match camera {
                 Some(camera) if draft.reasons.is_empty() => {
-                    cameras.push(Camera { zones: draft.zones, ..camera })
+                    cameras.push(Camera { zones: draft.zones, ..camera });
                 }
                 _ => {
                     let name = draft.text("name").unwrap_or(draft.id.as_str()).to_owned();

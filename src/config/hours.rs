@@ -17,7 +17,7 @@ impl Hours {
     pub fn contains(&self, local: &jiff::civil::DateTime) -> bool {
         let minute = local.hour() as u16 * 60 + local.minute() as u16;
         let today = 1u8 << local.weekday().to_monday_zero_offset();
-        let yesterday = 1u8 << (local.weekday().to_monday_zero_offset() + 6) % 7;
+        let yesterday = 1u8 << ((local.weekday().to_monday_zero_offset() + 6) % 7);
         self.spans.is_empty()
             || self.spans.iter().any(|&(days, from, to)| {
                 if from <= to {

@@ -237,15 +237,12 @@ impl Reading<'_> {
         }
         if let Some(mut item) = self.table("city_codes", &Scope::Setting) {
             for (id, code) in item.json.clone() {
-                match (scenarios.get_mut(&id), code.as_str()) {
-                    (Some(scenario), Some(code)) => {
-                        Arc::make_mut(scenario).city_code = Some(half_width(code));
-                    }
-                    _ => {
-                        let known: Vec<&str> = scenarios.keys().map(String::as_str).collect();
-                        let hint = did_you_mean(&id, &known);
-                        item.error(&format!("/{id}"), format!("unknown scenario `{id}`"), hint);
-                    }
+                if let Some(scenario) = scenarios.get_mut(&id) {
+                    Arc::make_mut(scenario).city_code = code.as_str().map(half_width);
+                } else {
+                    let known: Vec<&str> = scenarios.keys().map(String::as_str).collect();
+                    let hint = did_you_mean(&id, &known);
+                    item.error(&format!("/{id}"), format!("unknown scenario `{id}`"), hint);
                 }
             }
             self.report.take(&mut item, &Scope::Setting);

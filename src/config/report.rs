@@ -51,7 +51,8 @@ impl Report {
             folded.push(problem);
         }
         for (index, more) in first_of.into_values().filter(|(_, more)| *more > 0) {
-            folded[index].message += &format!(" (and {more} more like this in the file)");
+            let message = &mut folded[index].message;
+            *message = format!("{message} (and {more} more like this in the file)");
         }
         folded
     }
