@@ -34,7 +34,7 @@ pub struct Loaded {
 
 /// Reads the config file and every file that it names.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |error| ConfigError::Unreadable { path: path.to_owned(), error };
     let bytes = read_bytes(path).map_err(unreadable)?;
     let text = utf8(&bytes).map_err(|at| ConfigError::Invalid(vec![not_utf8(path, &bytes, at)]))?;
     let source = Arc::new(Source::new(path, text.to_owned()));

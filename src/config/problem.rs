@@ -75,12 +75,12 @@ impl fmt::Display for Problem {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the config file {}: {source}", path.display())]
+    #[error("cannot read the config file `{}`: {}", path.display(), super::source::why(error))]
     Unreadable {
         /// Which file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The file as a whole is wrong; every problem found is listed, the fatal ones and the others.
     #[error("{}", listed(.0))]

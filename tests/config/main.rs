@@ -1,5 +1,6 @@
 //! The operator's files as operators write them, right and wrong.
 
+mod check;
 mod lists;
 mod mistakes;
 mod mutations;
