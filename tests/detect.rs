@@ -355,6 +355,26 @@ fn an_absent_provider_falls_back_to_the_cpu() {
 }
 
 #[test]
+fn shipped_models_load_with_their_cards() {
+    if !runtime_is_there() {
+        return;
+    }
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let files = std::fs::read_dir(shipped).unwrap().map(|e| e.unwrap().path());
+    let mut count = 0;
+    for file in files.filter(|f| f.extension().is_some_and(|e| e == "onnx")) {
+        let detector = Detector::load(&model(file.clone())).unwrap_or_else(|e| panic!("{e}"));
+        assert!(file.with_extension("toml").is_file(), "`{}` has no card", file.display());
+        assert!(detector.classes().len() > 1 && detector.classes_are_named());
+        // Grey all over: nothing is there.
+        let found = detector.detect(&picture()).unwrap();
+        assert!(found.iter().all(|d| d.score < 0.5), "{found:?}");
+        count += 1;
+    }
+    assert!(count > 0, "no model is shipped");
+}
+
+#[test]
 fn inspect_and_list_tell_what_there_is() {
     if !runtime_is_there() {
         return;
