@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gridwatch::config::{Hours, Scenario, Zone};
-use gridwatch::detection::{Detection, Findings, ZoneForeground};
+use gridwatch::detection::{Detection, Findings, Mover, ZoneForeground};
 use gridwatch::frame::{Captured, Clock};
 use gridwatch::geometry::{BBox, Point, Polygon};
 use gridwatch::observation::{Observation, Stage};
@@ -312,6 +312,114 @@ fn needs_follow_the_matter() {
         suspected.suspected && suspected.objects_every_s < idle.objects_every_s,
         "{suspected:?} {idle:?}"
     );
+}
+
+const FALL: &str = "kind = 'thrown_object'\nfall_min = 3.0\npoints_min = 6";
+
+/// Pictures at 25 a second with movers at `paths(t)`, in ratios of the picture.
+fn check_falls(name: &str, seconds: f64, paths: impl Fn(f64) -> Vec<(f64, f64)>, expected: usize) {
+    let mut zone = zone(FALL);
+    zone.polygon = Polygon::whole_picture();
+    let mut scene = Scene::new(&[zone]);
+    assert!(scene.needs(noon()).full_rate);
+    let mut said = Vec::new();
+    for i in 0..(seconds * 25.0) as u32 {
+        let time = f64::from(i) * 0.04;
+        let mover = |(x, y): (f64, f64)| Mover {
+            at: Point { x: x as f32, y: y as f32 },
+            area_px: 90.0,
+            contrast: 40.0,
+        };
+        let seen = paths(time).into_iter().filter(|(x, y)| (0.0..1.0).contains(x) && (0.0..1.0).contains(y));
+        let findings = Findings {
+            captured: at(time),
+            size_px: (1280, 720),
+            objects: None,
+            foreground: Vec::new(),
+            movers: Some(seen.map(mover).collect()),
+        };
+        said.extend(scene.observe(&findings, noon()));
+    }
+    let stages: Vec<Stage> = said.iter().map(|o| o.stage).collect();
+    assert_eq!(stages, [Confirmed, Cleared].repeat(expected), "{name}");
+    assert!(said.iter().all(|o| o.trajectory.as_ref().is_some_and(|t| t.points.len() >= 6)), "{name}");
+}
+
+#[test]
+fn falls_and_what_only_looks_like_them() {
+    let fall = |t: f64, from: f64, x: f64, y: f64| {
+        let s = t - from;
+        (s >= 0.0).then(|| (x + 0.02 * s, y + 0.35 * s * s)).into_iter().collect::<Vec<_>>()
+    };
+    check_falls("a fall", 4.0, |t| fall(t, 1.0, 0.5, 0.1), 1);
+    check_falls("two falls apart", 8.0, |t| [fall(t, 1.0, 0.5, 0.1), fall(t, 4.0, 0.3, 0.1)].concat(), 2);
+    check_falls(
+        "every third picture missed",
+        4.0,
+        |t| if (t * 25.0).round() as u32 % 3 == 0 { vec![] } else { fall(t, 1.0, 0.5, 0.1) },
+        1,
+    );
+    check_falls(
+        "thrown up first",
+        5.0,
+        |t| {
+            let s = t - 1.0;
+            if s < 0.0 { vec![] } else { vec![(0.4 + 0.05 * s, 0.3 - 0.2 * s + 0.35 * s * s)] }
+        },
+        1,
+    );
+    check_falls("a bird that glides down", 5.0, |t| vec![(0.1 + 0.15 * t, 0.1 + 0.15 * t)], 0);
+    check_falls("something that rises", 4.0, |t| vec![(0.5, 0.95 - 0.35 * (t - 1.0).max(0.0).powi(2))], 0);
+    check_falls(
+        "a leaf that sways down",
+        9.0,
+        |t| vec![(0.5 + 0.05 * (4.0 * t).sin(), 0.1 + 0.09 * t + 0.02 * (8.0 * t).cos())],
+        0,
+    );
+    check_falls(
+        "too short a fall",
+        4.0,
+        |t| fall(t, 1.0, 0.5, 0.1).into_iter().filter(|p| p.1 < 0.3).collect(),
+        0,
+    );
+    let ball = |t: f64| -> Vec<(f64, f64)> {
+        let s = t - 1.0;
+        // Falls from 0.1 to 0.9 in 1 s, bounces to 0.5, falls again.
+        match s {
+            s if s < 0.0 => vec![],
+            s if s < 1.0 => vec![(0.5, 0.1 + 0.8 * s * s)],
+            s if s < 2.414 => vec![(0.5 + 0.03 * (s - 1.0), 0.5 + 0.8 * (s - 1.707).powi(2))],
+            _ => vec![],
+        }
+    };
+    check_falls("a bounce is no second fall", 6.0, ball, 1);
+}
+
+#[test]
+fn the_linker_is_bounded() {
+    let mut chance = fastrand::Rng::with_seed(7);
+    let mut zone = zone(FALL);
+    zone.polygon = Polygon::whole_picture();
+    let mut scene = Scene::new(&[zone]);
+    let began = std::time::Instant::now();
+    for i in 0..250 {
+        let rain = (0..400).map(|_| Mover {
+            at: Point { x: chance.f32(), y: chance.f32() },
+            area_px: chance.f32() * 50.0,
+            contrast: chance.f32() * 90.0,
+        });
+        let findings = Findings {
+            captured: at(f64::from(i) * 0.04),
+            size_px: (1280, 720),
+            objects: None,
+            foreground: Vec::new(),
+            movers: Some(rain.collect()),
+        };
+        let said = scene.observe(&findings, noon());
+        assert!(said.is_empty(), "rain is no fall");
+    }
+    // Milliseconds per picture when optimised; this is the unoptimised build on a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
 
 fn any_findings() -> impl Strategy<Value = (f64, Findings)> {

@@ -14,6 +14,8 @@ const PLACES_MAX: usize = 32;
 const BESIDE_HEIGHTS: f32 = 0.5;
 /// How long a place keeps its age while nothing is seen there, in seconds; the zone's `clear_s` if that is longer.
 const PLACE_UNSEEN_S_MIN: f64 = 5.0;
+/// Where the place matters an object must have stood for this long, in seconds: traffic that rolls by fills every place.
+const STAND_S_MIN: f64 = 3.0;
 
 /// Where something has stayed, whatever id it had.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ struct Stay {
     bbox: BBox,
     first_seen: Captured,
     last_seen: Captured,
+    /// Seconds since then in which somebody looked.
+    unseen_s: f64,
 }
 
 /// Judges whether objects of the rule's classes are in a zone.
@@ -29,12 +33,13 @@ pub struct Presence {
     rule: Rule,
     zone: Polygon,
     stays: Vec<Stay>,
+    looked: Option<Captured>,
 }
 
 impl Presence {
     /// A judge for one zone.
     pub fn new(rule: &Rule, zone: &Polygon) -> Self {
-        Self { rule: rule.clone(), zone: zone.clone(), stays: Vec::new() }
+        Self { rule: rule.clone(), zone: zone.clone(), stays: Vec::new(), looked: None }
     }
 
     /// Judges one picture; `None` if no detector looked at it.
@@ -63,22 +68,30 @@ impl Presence {
             && track.score_best >= self.rule.score_min
             && track.score >= SCORE_KEPT * self.rule.score_min
             && track.bbox.height() >= self.rule.height_min
+            && (self.rule.shift_max == 0.0 || track.stands_s() >= STAND_S_MIN)
             && self.zone.share_of_box(&track.bbox) >= self.rule.inside_min
     }
 
     /// Notes who is where; gives since when the most patient of them has stayed.
     fn remember(&mut self, at: &Captured, counting: &[&Track]) -> Option<Captured> {
         let kept_s = self.rule.clear_s.max(PLACE_UNSEEN_S_MIN);
-        // Time in which nobody could look (a gap) does not make a place old: it is measured from look to look.
-        let gap_s = self.rule.gap_s;
-        self.stays.retain(|s| at.seconds_since(&s.last_seen) <= kept_s.max(gap_s));
+        // A gap in which nobody looked neither ages a place nor forgets it.
+        let passed_s = self.looked.replace(*at).map_or(0.0, |looked| at.seconds_since(&looked));
+        let looked_s = if passed_s <= self.rule.gap_s { passed_s } else { 0.0 };
+        self.stays.iter_mut().for_each(|s| s.unseen_s += looked_s);
+        self.stays.retain(|s| s.unseen_s <= kept_s);
         for track in counting {
             let shift_max = self.rule.shift_max;
             let stays = &mut self.stays;
             if let Some(stay) = stays.iter_mut().find(|s| same_place(&s.bbox, &track.bbox, shift_max)) {
-                stay.last_seen = *at;
+                (stay.last_seen, stay.unseen_s) = (*at, 0.0);
             } else if stays.len() < PLACES_MAX {
-                stays.push(Stay { bbox: track.bbox, first_seen: *at, last_seen: *at });
+                stays.push(Stay {
+                    bbox: track.bbox,
+                    first_seen: *track.stands_since(),
+                    last_seen: *at,
+                    unseen_s: 0.0,
+                });
             }
         }
         let now = self.stays.iter().filter(|s| s.last_seen.media == at.media);

@@ -196,7 +196,8 @@ impl Model {
             self.learning = (!done).then_some((began, pictures + 1));
             if done {
                 for cell in &mut self.cells {
-                    cell.learn(&cell.steady.clone());
+                    // What is held stays held: it is part of what has just been learnt.
+                    (cell.empty, cell.earlier) = (cell.steady, cell.steady);
                 }
             }
             return done;
