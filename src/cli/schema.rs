@@ -21,7 +21,8 @@ pub struct SchemaArgs {
 
 /// Prints or writes what was asked for.
 pub fn run(args: SchemaArgs) -> anyhow::Result<()> {
-    if let Some(dir) = &args.write {
+    let SchemaArgs { document, write } = args;
+    if let Some(dir) = &write {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
         for name in schema::DOCUMENTS {
             let path = dir.join(schema::file_name(name));
@@ -32,10 +33,12 @@ pub fn run(args: SchemaArgs) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    match args.document.as_deref() {
+    match document.as_deref() {
         None => {
             println!("config");
-            schema::DOCUMENTS.iter().for_each(|name| println!("{name}"));
+            for name in schema::DOCUMENTS {
+                println!("{name}");
+            }
         }
         Some("config") => print!("{}", schema::text(&config::schema())),
         Some(name) => {

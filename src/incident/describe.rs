@@ -35,7 +35,7 @@ pub(super) fn describe(template: &Text, facts: Facts<'_>) -> Text {
                 "{camera}" => out.push_str(facts.camera),
                 "{zone}" => out.push_str(facts.zone),
                 "{duration}" => out.push_str(&duration(facts.dwell_s, chinese)),
-                "{coverage}" => out.push_str(&format!("{:.0}%", facts.coverage * 100.0)),
+                "{coverage}" => out.extend([&format!("{:.0}", facts.coverage * 100.0), "%"]),
                 "{classes}" => out.push_str(&classes(facts.classes, chinese)),
                 "{floor}" => out.push_str(&floor(facts.floor, chinese)),
                 _ => {

@@ -161,11 +161,11 @@ impl Incidents {
     /// Puts a new config in force and closes what it took away (`rule_removed`).
     pub fn reconcile(&mut self, config: Arc<Config>) -> Result<Vec<Incident>, IncidentError> {
         self.topics = topics(&config)?;
-        self.config = Arc::clone(&config);
         let now = Timestamp::now();
         let said = self
             .machine
             .close_where(|incident| machine::ended_by_config(incident, zone(&config, incident)), now);
+        self.config = config;
         self.say(said, now)
     }
 

@@ -365,11 +365,11 @@ fn descriptions() {
             floor: Some((12, 1)),
         });
         let opened = observe(&mut Machine::default(), &camera, &zone, &seen).pop().expect("opened");
-        text += &format!("{scenario}\n  {}\n  {}\n", opened.description.zh, opened.description.en);
+        text.extend([scenario, "\n  ", &opened.description.zh, "\n  ", &opened.description.en, "\n"]);
         seen.objects.clear();
         seen.trajectory = None;
         let opened = observe(&mut Machine::default(), &camera, &zone, &seen).pop().expect("opened");
-        text += &format!("  {}\n  {}\n", opened.description.zh, opened.description.en);
+        text.extend(["  ", &opened.description.zh, "\n  ", &opened.description.en, "\n"]);
     }
     insta::assert_snapshot!(text);
 }

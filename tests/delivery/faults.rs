@@ -194,7 +194,7 @@ fn a_power_cut_at_any_moment_leaves_a_sound_store() {
         let after = Store::open(&torn).expect("sound");
         let head = after.outbox_head(1_000, u64::MAX).expect("read");
         // Whole transactions only: a picture is never there without the statement that cites it.
-        for row in head.iter().filter(|row| row.message.topic.ends_with(".jpg")) {
+        for row in head.iter().filter(|row| row.message.kind == gridwatch::store::MessageKind::Evidence) {
             let same = |other: &&gridwatch::store::OutboxRow| {
                 other.id > row.id
                     && other.incident == row.incident

@@ -37,18 +37,17 @@ impl Site {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir_all(dir.path().join("models")).expect("made");
         std::fs::write(dir.path().join("models/street-v1.onnx"), b"").expect("written");
-        let mut text = format!("[node]\nsite = \"yuhua\"\nid = \"box-1\"\ndata_dir = \"data\"\n{mqtt}\n");
-        for (camera, scenario) in
-            [("gate", "fire_lane"), ("market", "street_vending"), ("tower", "thrown_object")]
-        {
-            text += &format!(
+        let node = format!("[node]\nsite = \"yuhua\"\nid = \"box-1\"\ndata_dir = \"data\"\n{mqtt}\n");
+        let cameras = [("gate", "fire_lane"), ("market", "street_vending"), ("tower", "thrown_object")];
+        let cameras = cameras.map(|(camera, scenario)| {
+            format!(
                 "[[camera]]\nid = \"{camera}\"\nname = \"{camera} camera\"\nurl = \"rtsp://127.0.0.1/{camera}\"\n\
                  [[zone]]\nid = \"zone\"\nname = \"东侧\"\ncamera = \"{camera}\"\nscenario = \"{scenario}\"\n\
                  polygon = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.9]]\n"
-            );
-        }
+            )
+        });
         let path = dir.path().join("gridwatch.toml");
-        std::fs::write(&path, text).expect("written");
+        std::fs::write(&path, node + &cameras.concat()).expect("written");
         let loaded = config::load(&path).expect("a config");
         let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
         assert_eq!(loaded.config.cameras.len(), 3, "{problems:#?}");
