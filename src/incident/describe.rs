@@ -35,7 +35,10 @@ pub(super) fn describe(template: &Text, facts: Facts<'_>) -> Text {
                 "{camera}" => out.push_str(facts.camera),
                 "{zone}" => out.push_str(facts.zone),
                 "{duration}" => out.push_str(&duration(facts.dwell_s, chinese)),
-                "{coverage}" => out.extend([&format!("{:.0}", facts.coverage * 100.0), "%"]),
+                "{coverage}" => {
+                    let percent = format!("{:.0}%", facts.coverage * 100.0);
+                    out.push_str(&percent);
+                },
                 "{classes}" => out.push_str(&classes(facts.classes, chinese)),
                 "{floor}" => out.push_str(&floor(facts.floor, chinese)),
                 _ => {
