@@ -194,7 +194,7 @@ fn the_infrared_switch_hides_nothing() {
     );
     let mut foreground = Foreground::new(&[("lane".into(), zone())]);
     let settled: Vec<bool> = (0..30)
-        .map(|i| f64::from(i))
+        .map(f64::from)
         .map(|t| foreground.observe(&picture(t, if t > 15.0 { dusk(99.0) } else { PLAIN }, &[]))[0].settled)
         .collect();
     assert!(!settled[0] && settled[10] && settled[15] && !settled[16] && settled[24], "{settled:?}");
@@ -228,7 +228,7 @@ fn near(movers: &[Mover], (x, y): (f32, f32)) -> bool {
 #[test]
 fn a_falling_dot_is_followed() {
     let fall =
-        |t: f64| (0.4..1.4).contains(&t).then(|| (150.0, 10.0 + 150.0 * ((t - 0.4) * (t - 0.4)) as f32));
+        |t: f64| (0.4..1.4).contains(&t).then_some((150.0, 10.0 + 150.0 * ((t - 0.4) * (t - 0.4)) as f32));
     let shaken =
         |t: f64| Look { shake: ((t * 9.0).sin() as f32 * 2.0, (t * 7.0).cos() as f32 * 2.0), ..PLAIN };
     for (name, shakes) in [("still", false), ("shaken", true)] {

@@ -349,14 +349,14 @@ fn check_falls(name: &str, seconds: f64, paths: impl Fn(f64) -> Vec<(f64, f64)>,
 fn falls_and_what_only_looks_like_them() {
     let fall = |t: f64, from: f64, x: f64, y: f64| {
         let s = t - from;
-        (s >= 0.0).then(|| (x + 0.02 * s, y + 0.35 * s * s)).into_iter().collect::<Vec<_>>()
+        (s >= 0.0).then_some((x + 0.02 * s, y + 0.35 * s * s)).into_iter().collect::<Vec<_>>()
     };
     check_falls("a fall", 4.0, |t| fall(t, 1.0, 0.5, 0.1), 1);
     check_falls("two falls apart", 8.0, |t| [fall(t, 1.0, 0.5, 0.1), fall(t, 4.0, 0.3, 0.1)].concat(), 2);
     check_falls(
         "every third picture missed",
         4.0,
-        |t| if (t * 25.0).round() as u32 % 3 == 0 { vec![] } else { fall(t, 1.0, 0.5, 0.1) },
+        |t| if ((t * 25.0).round() as u32).is_multiple_of(3) { vec![] } else { fall(t, 1.0, 0.5, 0.1) },
         1,
     );
     check_falls(

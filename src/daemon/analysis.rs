@@ -123,7 +123,6 @@ impl Analysis {
         let now = unit.captured;
         let need = self.need(&now);
         let decode = self.sampler.decide(&unit, need);
-        self.ring.push(unit.clone());
         if decode != Decode::InOrder {
             self.decoder = None;
         }
@@ -135,6 +134,7 @@ impl Analysis {
             },
             Decode::InOrder => self.decode_in_order(&unit),
         };
+        self.ring.push(unit);
         for picture in pictures {
             self.counts.decoded += 1;
             self.look(picture, need, looked);

@@ -36,7 +36,7 @@ type Away = Arc<Mutex<BTreeMap<CameraId, Option<Instant>>>>;
 
 impl Cameras {
     /// Loads the models, then connects to every camera that can run; the others are published as disabled.
-    pub async fn start(
+    pub fn start(
         config: &Arc<Config>,
         desk: &Arc<Desk>,
         workers: &Workers,

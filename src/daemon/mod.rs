@@ -126,7 +126,7 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<Summ
     let desk = Arc::new(Desk::open(Arc::clone(&config), store.clone(), tally.listener(), Speaks::Now)?);
     let dispatch = Dispatch::start(&config, store.clone())?.map(Arc::new);
     let workers = Workers::start(&config)?;
-    let mut cameras = Cameras::start(&config, &desk, &workers, dispatch.clone(), stop.clone()).await;
+    let mut cameras = Cameras::start(&config, &desk, &workers, dispatch.clone(), stop.clone());
     tracing::info!(
         "watching {} cameras ({} disabled), config {}",
         config.cameras.len(),

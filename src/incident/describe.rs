@@ -38,7 +38,7 @@ pub(super) fn describe(template: &Text, facts: Facts<'_>) -> Text {
                 "{coverage}" => {
                     let percent = format!("{:.0}%", facts.coverage * 100.0);
                     out.push_str(&percent);
-                },
+                }
                 "{classes}" => out.push_str(&classes(facts.classes, chinese)),
                 "{floor}" => out.push_str(&floor(facts.floor, chinese)),
                 _ => {

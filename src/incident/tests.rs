@@ -365,7 +365,14 @@ fn descriptions() {
             floor: Some((12, 1)),
         });
         let opened = observe(&mut Machine::default(), &camera, &zone, &seen).pop().expect("opened");
-        text.extend([scenario.as_str(), "\n  ", &opened.description.zh, "\n  ", &opened.description.en, "\n"]);
+        text.extend([
+            scenario.as_str(),
+            "\n  ",
+            &opened.description.zh,
+            "\n  ",
+            &opened.description.en,
+            "\n",
+        ]);
         seen.objects.clear();
         seen.trajectory = None;
         let opened = observe(&mut Machine::default(), &camera, &zone, &seen).pop().expect("opened");

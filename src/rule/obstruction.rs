@@ -58,7 +58,7 @@ impl Obstruction {
 
     /// The share of the zone that standing objects of the rule's classes cover, and those objects.
     fn standing(&self, view: &View) -> (f32, Vec<Detection>) {
-        let exempt = self.boxes_of(view, |class| named(&self.rule.exempt, class), self.rule.score_min);
+        let exempt = boxes_of(view, |class| named(&self.rule.exempt, class), self.rule.score_min);
         let standing: Vec<&Track> = view
             .tracker
             .current()
@@ -78,9 +78,9 @@ impl Obstruction {
         foreground: &ZoneForeground,
         named_objects: &[Detection],
     ) -> (f32, Vec<Detection>) {
-        let mut excused = self.boxes_of(view, |class| named(&self.rule.exempt, class), self.rule.score_min);
+        let mut excused = boxes_of(view, |class| named(&self.rule.exempt, class), self.rule.score_min);
         if !self.rule.classes.iter().any(|c| c == PERSON) {
-            excused.extend(self.boxes_of(view, |class| class.as_str() == PERSON, PERSON_SCORE_MIN));
+            excused.extend(boxes_of(view, |class| class.as_str() == PERSON, PERSON_SCORE_MIN));
         }
         let (not_counting, counting): (Vec<BBox>, Vec<BBox>) =
             foreground.boxes.iter().partition(|b| hidden_by(b, &excused));
@@ -94,11 +94,12 @@ impl Obstruction {
         });
         (covered.max(0.0), unknown.collect())
     }
+}
 
-    fn boxes_of(&self, view: &View, class: impl Fn(&Class) -> bool, score_min: f32) -> Vec<BBox> {
-        let found = view.findings.objects.iter().flatten();
-        found.filter(|d| class(&d.class) && d.score >= score_min).map(|d| d.bbox).collect()
-    }
+/// Boxes of the classes for which `class` holds.
+fn boxes_of(view: &View, class: impl Fn(&Class) -> bool, score_min: f32) -> Vec<BBox> {
+    let found = view.findings.objects.iter().flatten();
+    found.filter(|d| class(&d.class) && d.score >= score_min).map(|d| d.bbox).collect()
 }
 
 /// The part of an object's box that stands on the ground.

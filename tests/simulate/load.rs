@@ -40,7 +40,7 @@ fn serve(ready: std::sync::mpsc::Sender<Vec<url::Url>>) -> (Duration, Counts, Co
         tokio::time::sleep(RUN).await;
         let after = (cpu(), server.counts());
         server.stop().await;
-        (after.0 - before.0, before.1, after.1)
+        (after.0.saturating_sub(before.0), before.1, after.1)
     })
 }
 

@@ -254,7 +254,7 @@ impl Difference {
     /// The threshold of each square, from the noise of the picture and the restlessness of the place, which is then updated.
     fn thresholds(&self, restless: &mut Vec<f32>, alpha: f32) -> Vec<f32> {
         if restless.len() != self.squares.len() {
-            *restless = self.squares.clone();
+            restless.clone_from(&self.squares);
         }
         // The median is the noise as long as less than half of the picture moves.
         let mut sorted = self.squares.clone();

@@ -73,9 +73,9 @@ impl Linker {
                 let lost =
                     path.misses > 2 && unseen_s > UNSEEN_S_MAX || (path.points.len() == 1 && path.misses > 1);
                 if lost {
-                    ended.push(path)
+                    ended.push(path);
                 } else {
-                    going_on.push(path)
+                    going_on.push(path);
                 }
                 continue;
             }
