@@ -91,6 +91,10 @@ impl Desk {
 
     /// Writes access units as a clip and keeps it.
     pub fn clip(&self, camera: &Camera, units: &[AccessUnit]) -> Option<EvidenceRef> {
+        // A clip is what the camera sent, unmasked: where something must not be seen, there is none.
+        if !camera.masks.is_empty() {
+            return None;
+        }
         let at = units.first()?.captured.wall;
         self.archive
             .keep_written(EvidenceKind::Clip, at, |path| evidence::remux(units, path))
