@@ -89,7 +89,8 @@ impl ModelTable {
             return None;
         };
         let candidates = candidates(&wanted, dir);
-        let Some(file) = candidates.iter().find(|file| file.is_file()).cloned() else {
+        let found = candidates.iter().find(|file| file.is_file()).cloned();
+        let Some(file) = found.or_else(|| in_checkout(&self.file)) else {
             let looked: Vec<String> = candidates.iter().map(|file| file.display().to_string()).collect();
             let message = format!("the file of model `{name}` is not there: `{}`", wanted.display());
             item.error("/file", message, format!("looked for {}", looked.join(", ")));
@@ -108,9 +109,13 @@ fn candidates(file: &Path, dir: &Path) -> Vec<PathBuf> {
     let share = std::env::var_os("GRIDWATCH_SHARE").map(PathBuf::from);
     // `../models`: the config lies in `config/` of a checkout.
     let beside = [dir.join(file), dir.join("models").join(file), dir.join("../models").join(file)];
-    // A binary that was built in a checkout finds the checkout's models, wherever the config lies.
-    let program = std::env::current_exe().unwrap_or_default();
-    let checkout = program.ancestors().skip(1).take(4).map(Path::to_owned);
-    let installed = share.into_iter().chain(checkout).chain([PathBuf::from("/usr/share/gridwatch")]);
+    let installed = share.into_iter().chain([PathBuf::from("/usr/share/gridwatch")]);
     beside.into_iter().chain(installed.map(|share| share.join("models").join(file))).collect()
+}
+
+/// A binary that was built in a checkout finds the checkout's models, wherever the config lies.
+fn in_checkout(file: &Path) -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let mut candidates = program.ancestors().skip(1).take(4).map(|dir| dir.join("models").join(file));
+    candidates.find(|file| file.is_file())
 }

@@ -9,7 +9,7 @@ fn check(site: &Site, more: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gridwatch"));
     let output = command.arg("check").args(more).arg(site.path("gridwatch.toml")).output().unwrap();
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    let text = text.replace(&format!("{}/", site.path("").parent().unwrap_or(&site.path("")).display()), "");
+    // The directory's path with a slash at its end.
     let text = text.replace(&site.path("").display().to_string(), "");
     let revision = text.split("(revision ").nth(1).and_then(|rest| rest.split(')').next()).map(str::to_owned);
     (output.status.code().unwrap(), revision.map_or(text.clone(), |revision| text.replace(&revision, "…")))
