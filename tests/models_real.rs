@@ -31,6 +31,18 @@ const REFERENCE: [(&str, Family, f64, f64); 12] = [
 /// How far below the reference a figure may lie.
 const SLACK: f64 = 0.02;
 
+/// The same for 8-bit models on processors without VNNI: there ONNX Runtime adds products of 8-bit numbers in 16 bits,
+/// which overflow into saturation, and the models are really worse (the references come from a processor with VNNI).
+const SLACK_INT8_WITHOUT_VNNI: f64 = 0.03;
+
+fn slack(name: &str) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    let vnni = is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    let vnni = true;
+    if name.contains("int8") && !vnni { SLACK_INT8_WITHOUT_VNNI } else { SLACK }
+}
+
 #[test]
 fn real_detectors_reach_their_reference() {
     let Some(data) = data() else { return };
@@ -57,7 +69,8 @@ fn real_detectors_reach_their_reference() {
         let ap = average_precision(&pictures, &boxes);
         let mean = ap.values().sum::<f64>() / ap.len() as f64;
         println!("{name:26} AP50 {mean:.3} ({all:.3}), person {:.3} ({person:.3}), {ms:.0} ms", ap[&0]);
-        if mean < all - SLACK || ap[&0] < person - SLACK {
+        let slack = slack(name);
+        if mean < all - slack || ap[&0] < person - slack {
             short.push(name);
         }
     }
