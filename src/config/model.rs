@@ -90,7 +90,7 @@ impl ModelTable {
         };
         let candidates = candidates(&wanted, dir);
         let found = candidates.iter().find(|file| file.is_file()).cloned();
-        let Some(file) = found.or_else(|| in_checkout(&self.file)) else {
+        let Some(file) = found.or_else(|| in_checkout(&wanted)) else {
             let looked: Vec<String> = candidates.iter().map(|file| file.display().to_string()).collect();
             let message = format!("the file of model `{name}` is not there: `{}`", wanted.display());
             item.error("/file", message, format!("looked for {}", looked.join(", ")));
