@@ -115,6 +115,7 @@ impl Machine {
             (Some(_), Stage::Cleared) if seen.zone.rule.kind == RuleKind::ThrownObject => {}
             (Some(open), Stage::Cleared) => {
                 open.incident.last_seen = open.incident.last_seen.max(seen.observation.last_seen.wall);
+                open.attach(seen.evidence.clone());
                 open.refresh_dwell(&seen);
                 open.describe(&seen);
                 let reason = if seen.in_hours { ClosedReason::Cleared } else { ClosedReason::OutOfHours };
