@@ -28,14 +28,10 @@ impl Broker {
         );
         std::fs::write(&config, text)?;
         let log = std::fs::File::create(dir.join("mosquitto.log"))?;
-        let child = Command::new(&program)
-            .arg("-c")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
+        let mut command = Command::new(&program);
+        command.arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        super::of_its_own(&mut command);
+        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let mut broker = Self { child, port };
         let patience = Instant::now() + Duration::from_secs(15);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {

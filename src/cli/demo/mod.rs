@@ -85,15 +85,7 @@ async fn play(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("run").arg("--config").arg(&config);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log)?);
-    // A Ctrl-C is for the demo; it tells the daemon itself, and waits.
-    command.process_group(0);
-    // SAFETY: prctl(2) is async-signal-safe and only sets what happens to the child when the demo is killed.
-    unsafe {
-        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        });
-    }
+    of_its_own(&mut command);
     let mut daemon = command.spawn()?;
     screen.line(&format!("守护进程 daemon       gridwatch run --config … (log: {})", log.display()));
     screen.line("");
@@ -140,6 +132,18 @@ async fn play(args: DemoArgs) -> anyhow::Result<ExitCode> {
         bail!("not seen opened and closed: {}\nhint: see {}", seen.missing().join(", "), log.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A Ctrl-C is for the demo, which then ends its children in order; a child does not outlive a demo that was killed.
+fn of_its_own(command: &mut Command) {
+    command.process_group(0);
+    // SAFETY: prctl(2) is async-signal-safe and only sets what happens to the child when the demo is killed.
+    unsafe {
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
 }
 
 /// Asks the daemon to end in order; kills it if it does not.
