@@ -106,7 +106,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let is_trace = is_trace(&args.input)?;
     let mut session = Replay::new(config, camera, !is_trace, Box::new(print))?;
     let counted = if is_trace { play_trace(args, &mut session)? } else { play_clip(args, &mut session)? };
-    session.finish()?;
+    session.finish();
     let took = started.elapsed().as_secs_f64();
     let length = counted.length.as_secs_f64();
     eprintln!(

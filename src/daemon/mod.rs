@@ -54,7 +54,7 @@ pub enum DaemonError {
     Dispatch(#[from] DispatchError),
     /// A model (only `replay` gives up because of one).
     #[error(transparent)]
-    Detect(#[from] DetectError),
+    Detect(#[from] Arc<DetectError>),
     /// The operating system gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -87,27 +87,22 @@ impl std::fmt::Display for Summary {
     }
 }
 
-/// Detectors by the name that cameras use, each loaded once; a model that cannot be loaded fails for whoever wants it.
+/// Detectors by the name that cameras use, each tried once; a model that cannot be loaded fails for whoever wants it.
 pub struct Detectors<'a> {
     models: &'a BTreeMap<String, Model>,
-    loaded: BTreeMap<String, Result<Detector, String>>,
+    tried: BTreeMap<String, Result<Detector, Arc<DetectError>>>,
 }
 
 impl<'a> Detectors<'a> {
     /// None loaded yet.
     pub fn new(config: &'a Config) -> Self {
-        Self { models: &config.models, loaded: BTreeMap::new() }
+        Self { models: &config.models, tried: BTreeMap::new() }
     }
 
-    /// The detector of this name, loaded at the first call.
-    pub fn get(&mut self, name: &str) -> Result<Detector, DetectError> {
-        if let Some(Ok(detector)) = self.loaded.get(name) {
-            return Ok(detector.clone());
-        }
-        let model = &self.models[name];
-        let detector = Detector::load(model)?;
-        self.loaded.insert(name.to_owned(), Ok(detector.clone()));
-        Ok(detector)
+    /// The detector of this name, or why there is none; loaded at the first call.
+    pub fn get(&mut self, name: &str) -> Result<Detector, Arc<DetectError>> {
+        let load = || Detector::load(&self.models[name]).map_err(Arc::new);
+        self.tried.entry(name.to_owned()).or_insert_with(load).clone()
     }
 }
 

@@ -111,12 +111,11 @@ impl Replay {
     }
 
     /// The file is over: incidents that are still open end with the camera.
-    pub fn finish(&mut self) -> Result<(), DaemonError> {
+    pub fn finish(&mut self) {
         if let Some(last) = self.last {
             self.desk.tick(last.wall);
             self.desk.camera_lost(&self.camera.id, last.wall);
         }
-        Ok(())
     }
 
     fn tick(&self) {
