@@ -5,6 +5,7 @@ mod faults;
 mod proxy;
 mod scripted;
 mod site;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
