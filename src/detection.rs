@@ -34,6 +34,9 @@ impl fmt::Display for Class {
     }
 }
 
+/// The class of static foreground that no detector named.
+pub const UNKNOWN: &str = "unknown";
+
 /// One object found by a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detection {

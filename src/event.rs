@@ -200,6 +200,8 @@ pub struct TrajectoryRef {
 pub enum EvidenceKind {
     /// A picture with boxes and zone drawn, persons redacted.
     Snapshot,
+    /// How the place looks when it is empty, for comparison, persons redacted.
+    Reference,
     /// A short video as the camera sent it.
     Clip,
 }

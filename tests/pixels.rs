@@ -200,6 +200,76 @@ fn the_infrared_switch_hides_nothing() {
     assert!(!settled[0] && settled[10] && settled[15] && !settled[16] && settled[24], "{settled:?}");
 }
 
+/// The empty zone's share that is covered `after_s` into a run that begins with `begins` and knows `known`.
+fn covered_with(known: &[Picture], begins: impl Fn(f64) -> (Look, Vec<Thing>), after_s: f64) -> f32 {
+    let mut foreground = Foreground::new(&[("lane".into(), zone())]);
+    known.iter().for_each(|reference| foreground.know(reference));
+    let mut covered = f32::NAN;
+    for step in 0..=(after_s * 2.0) as u32 {
+        let (look, things) = begins(f64::from(step) / 2.0);
+        let seen = foreground.observe(&picture(f64::from(step) / 2.0 + 0.25, look, &things)).remove(0);
+        covered = if seen.settled { seen.covered } else { f32::NAN };
+    }
+    covered
+}
+
+#[test]
+fn what_came_while_nobody_looked_is_seen_against_the_reference() {
+    let day = picture(0.0, PLAIN, &[]);
+    let night = Look { infrared: true, ..PLAIN };
+    let brighter = Look { gain: 1.25, offset: 8.0, ..PLAIN };
+    let heap = |look: Look| move |_: f64| (look, vec![carton(120.0, 90.0)]);
+    let is_seen = |covered: f32| (0.06..0.2).contains(&covered);
+    assert!(covered_with(&[], heap(PLAIN), 20.0) < 0.02, "nothing known: the heap is taken for the place");
+    assert!(is_seen(covered_with(std::slice::from_ref(&day), heap(PLAIN), 6.0)), "after a restart");
+    assert!(is_seen(covered_with(std::slice::from_ref(&day), heap(brighter), 6.0)), "in another exposure");
+    let known = [day.clone(), picture(0.0, night, &[])];
+    assert!(is_seen(covered_with(&known, heap(night), 6.0)), "in the night");
+    // The heap comes while the lens is covered, and in the minute of the switch.
+    let covered_lens = |t: f64| {
+        let cover = Thing { at: [0.0, 0.0, 320.0, 180.0], grey: 20.0, stripes: 0.0, chroma: (0.0, 0.0) };
+        let heap = carton(120.0, 90.0);
+        (
+            PLAIN,
+            if t < 10.0 {
+                vec![]
+            } else if t < 30.0 {
+                vec![cover]
+            } else {
+                vec![heap]
+            },
+        )
+    };
+    assert!(is_seen(covered_with(std::slice::from_ref(&day), covered_lens, 40.0)), "behind a covered lens");
+    let at_dusk = |t: f64| if t < 10.0 { (PLAIN, vec![]) } else { (night, vec![carton(120.0, 90.0)]) };
+    assert!(is_seen(covered_with(&known, at_dusk, 20.0)), "in the minute of the infrared switch");
+    // A camera that was turned meanwhile has other pictures: the reference must not make an object of them.
+    let turned = |_: f64| (Look { shake: (11.0, 9.0), gain: 0.8, ..PLAIN }, vec![carton(10.0, 5.0)]);
+    let stripes = Thing { at: [0.0, 0.0, 320.0, 180.0], grey: 140.0, stripes: 60.0, chroma: (30.0, -25.0) };
+    let other = |t: f64| (turned(t).0, vec![stripes]);
+    assert!(covered_with(&[day], other, 20.0) < 0.02, "another view is learnt");
+}
+
+#[test]
+fn an_empty_hour_gives_a_reference_and_a_busy_one_does_not() {
+    let due_at = |things: &dyn Fn(f64) -> Vec<Thing>| -> Vec<f64> {
+        let mut foreground = Foreground::new(&[("lane".into(), zone())]);
+        let times = (0..1000).map(|i| f64::from(i) * 5.0);
+        times
+            .filter(|&t| {
+                foreground.observe(&picture(t, PLAIN, &things(t)));
+                foreground.reference_due().is_some()
+            })
+            .collect()
+    };
+    let empty = due_at(&|_| vec![]);
+    assert_eq!(empty.len(), 2, "{empty:?}");
+    assert!(empty[0] < 120.0 && (3600.0..3800.0).contains(&(empty[1] - empty[0])), "{empty:?}");
+    assert!(due_at(&|t| if t > 30.0 { vec![carton(120.0, 90.0)] } else { vec![] }).is_empty());
+    let passes = |t: f64| if (t as u32 / 5).is_multiple_of(6) { vec![carton(120.0, 90.0)] } else { vec![] };
+    assert!(due_at(&passes).is_empty(), "somebody passes every half minute");
+}
+
 /// Movers of a clip at 25 pictures a second with one bright dot of 5 pixels at `path(t)`.
 fn movers_of(
     seconds: f64,

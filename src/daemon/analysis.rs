@@ -13,7 +13,7 @@ use crate::decode::{Decoder, KeyDecoder};
 use crate::detect::Detector;
 use crate::detect::foreground::Foreground;
 use crate::detect::movers::Movers;
-use crate::detection::{Detection, Findings};
+use crate::detection::{Detection, Findings, UNKNOWN};
 use crate::event::Phase;
 use crate::evidence;
 use crate::frame::{AccessUnit, Captured, Picture};
@@ -61,6 +61,11 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
+/// The boxes of persons among objects.
+fn persons(objects: &[Detection]) -> Vec<BBox> {
+    objects.iter().filter(|object| object.class.as_str() == "person").map(|object| object.bbox).collect()
+}
+
 /// A clip that will be written when its last picture has come.
 struct PendingClip {
     incident: Uuid,
@@ -91,12 +96,16 @@ impl Analysis {
             .filter(|zone| zone.rule.any_object)
             .map(|zone| (zone.id.clone(), zone.polygon.clone()))
             .collect();
+        let mut foreground = (!static_zones.is_empty()).then(|| Foreground::new(&static_zones));
+        if let Some(foreground) = &mut foreground {
+            desk.references(&camera.id).iter().for_each(|picture| foreground.know(picture));
+        }
         let falling: Vec<Polygon> = with(RuleKind::ThrownObject).map(|zone| zone.polygon.clone()).collect();
         Self {
             ring: Ring::new(camera.ring_bytes_max),
             sampler: Sampler::default(),
             decoder: None,
-            foreground: (!static_zones.is_empty()).then(|| Foreground::new(&static_zones)),
+            foreground,
             movers: (!falling.is_empty()).then(|| Movers::new(&falling)),
             scene: Scene::new(&camera.zones),
             clips: Vec::new(),
@@ -199,6 +208,10 @@ impl Analysis {
             findings.objects = self.detect(picture);
             if let Some(foreground) = &mut self.foreground {
                 findings.foreground = foreground.observe(picture);
+                if let Some(light) = foreground.reference_due() {
+                    let persons = persons(findings.objects.as_deref().unwrap_or_default());
+                    self.desk.keep_reference(&self.camera.id, light, picture, &persons);
+                }
             }
         }
         let observations = self.scene.observe(&findings, self.desk.local(&captured));
@@ -238,12 +251,11 @@ impl Analysis {
         if opens || clears {
             // No picture leaves without someone having looked for people in it.
             let objects = objects.map_or_else(|| self.detect(picture).unwrap_or_default(), <[_]>::to_vec);
-            let persons: Vec<BBox> = objects
-                .iter()
-                .filter(|object| object.class.as_str() == "person")
-                .map(|object| object.bbox)
-                .collect();
+            let persons = persons(&objects);
             pictures.extend(self.desk.snapshot(&self.camera, &zone, seen, picture, &persons));
+            if opens && seen.objects.iter().any(|object| object.class.as_str() == UNKNOWN) {
+                pictures.extend(self.desk.reference(&self.camera.id));
+            }
         }
         let model = self.detector.as_ref().map(Detector::stamp);
         for said in self.desk.observe(&self.camera, &zone, seen, model, pictures) {

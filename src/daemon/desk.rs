@@ -9,9 +9,10 @@ use jiff::civil::DateTime;
 use uuid::Uuid;
 
 use crate::config::{Camera, Config, Zone};
+use crate::detect::foreground::Light;
 use crate::detection::ModelStamp;
 use crate::event::{EvidenceKind, EvidenceRef, Incident, IncidentEvent};
-use crate::evidence::{self, Archive, EvidenceError};
+use crate::evidence::{self, Archive, EvidenceError, References};
 use crate::frame::{AccessUnit, CameraId, Captured, Picture};
 use crate::geometry::BBox;
 use crate::incident::{IncidentError, Incidents, envelope};
@@ -35,6 +36,7 @@ pub struct Desk {
     config: Arc<Config>,
     incidents: Mutex<Incidents>,
     archive: Archive,
+    references: References,
     listener: Listener,
     speaks: Speaks,
 }
@@ -48,8 +50,9 @@ impl Desk {
         speaks: Speaks,
     ) -> Result<Self, super::DaemonError> {
         let archive = Archive::open(&config.node.data_dir)?;
+        let references = References::open(&config.node.data_dir)?;
         let incidents = Mutex::new(Incidents::open(store, Arc::clone(&config))?);
-        Ok(Self { config, incidents, archive, listener, speaks })
+        Ok(Self { config, incidents, archive, references, listener, speaks })
     }
 
     /// The capture time in the operators' time zone, in which hours are meant.
@@ -87,6 +90,29 @@ impl Desk {
             .and_then(|jpeg| self.archive.keep(EvidenceKind::Snapshot, picture.captured.wall, &jpeg))
             .map_err(|error| complain(&camera.id, &error))
             .ok()
+    }
+
+    /// Keeps how a camera's zones look when they are empty.
+    pub fn keep_reference(&self, camera: &CameraId, light: Light, picture: &Picture, persons: &[BBox]) {
+        let kept = self.references.keep(camera, light.name(), picture, persons, &self.config.evidence);
+        kept.unwrap_or_else(|error| complain(camera, &error));
+    }
+
+    /// How a camera's zones look when they are empty, as far as earlier runs knew.
+    pub fn references(&self, camera: &CameraId) -> Vec<Picture> {
+        let captured =
+            Captured { wall: Timestamp::now(), media: Duration::ZERO, clock: crate::frame::Clock::File };
+        let found = self.references.of(camera, &Light::ALL.map(Light::name), SystemTime::now());
+        found.iter().filter_map(|(_, jpeg)| evidence::reference::picture_of(jpeg, captured)).collect()
+    }
+
+    /// The newest of them as evidence beside a snapshot that shows something nobody has a name for.
+    pub fn reference(&self, camera: &CameraId) -> Option<EvidenceRef> {
+        let found = self.references.of(camera, &Light::ALL.map(Light::name), SystemTime::now());
+        let (kept, jpeg) = found.first()?;
+        let at = Timestamp::try_from(*kept).ok()?;
+        let kept = self.archive.keep(EvidenceKind::Reference, at, jpeg);
+        kept.map_err(|error| complain(camera, &error)).ok()
     }
 
     /// Writes access units as a clip and keeps it.

@@ -76,7 +76,7 @@ impl Archive {
         write: impl FnOnce(&Path) -> Result<T, EvidenceError>,
     ) -> Result<(EvidenceRef, T), EvidenceError> {
         let (extension, media_type) = match kind {
-            EvidenceKind::Snapshot => ("jpg", "image/jpeg"),
+            EvidenceKind::Snapshot | EvidenceKind::Reference => ("jpg", "image/jpeg"),
             EvidenceKind::Clip => ("mp4", "video/mp4"),
         };
         let unfinished = Unfinished(self.unfinished().join(format!("{}.{extension}", uuid::Uuid::now_v7())));
@@ -175,7 +175,7 @@ impl Drop for Unfinished {
     }
 }
 
-fn trouble(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EvidenceError {
+pub(super) fn trouble(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EvidenceError {
     let path = path.to_owned();
     move |source| match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => EvidenceError::DiskFull { path },

@@ -345,10 +345,33 @@ struct Conversion {
     blue_u: i32,
 }
 
+/// Shares of red and blue in luma: they define everything else.
+#[derive(Clone, Copy)]
+pub(super) struct Weights {
+    red: f64,
+    blue: f64,
+}
+
+impl Weights {
+    /// ITU-R BT.709 from 720 lines up, else BT.601.
+    pub(super) fn of_height(height: usize) -> Self {
+        let (red, blue) = if height >= 720 { (0.2126, 0.0722) } else { (0.299, 0.114) };
+        Self { red, blue }
+    }
+
+    /// Luma 16..235, blue and red difference 16..240 of a colour.
+    pub(super) fn limited_range(self, colour: Colour) -> [u8; 3] {
+        let [r, g, b] = colour.map(f64::from);
+        let luma = self.red * r + (1.0 - self.red - self.blue) * g + self.blue * b;
+        let chroma =
+            |value: f64, weight: f64| 128.0 + 224.0 / 255.0 * (value - luma) / (2.0 * (1.0 - weight));
+        [16.0 + 219.0 / 255.0 * luma, chroma(b, self.blue), chroma(r, self.red)].map(|v| v.round() as u8)
+    }
+}
+
 impl Conversion {
     fn of(picture: &Picture) -> Self {
-        // ITU-R BT.709 and BT.601: Kr and Kb define everything else.
-        let (kr, kb) = if picture.height >= 720 { (0.2126, 0.0722) } else { (0.299, 0.114) };
+        let Weights { red: kr, blue: kb } = Weights::of_height(picture.height);
         let kg = 1.0 - kr - kb;
         let (black, luma, chroma) =
             if picture.full_range { (0, 1.0, 1.0) } else { (16, 255.0 / 219.0, 255.0 / 224.0) };

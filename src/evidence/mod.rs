@@ -1,7 +1,8 @@
 //! What proves an incident: pictures with everything drawn, clips as the camera sent them, and the place that keeps them.
 //!
 //! Masks come first ([`mask::apply`], before anything else sees a picture), then the [`snapshot()`] or the
-//! [`clip::remux`], then the [`Archive`], which gives back the reference that an event carries.
+//! [`clip::remux`], then the [`Archive`], which gives back the reference that an event carries. Beside it lie the
+//! [`References`]: how the place looks when it is empty.
 
 pub mod annotate;
 pub mod archive;
@@ -9,12 +10,14 @@ mod bitstream;
 mod canvas;
 pub mod clip;
 pub mod mask;
+pub mod reference;
 pub mod snapshot;
 mod spans;
 
 pub use annotate::{Annotator, ZoneView};
 pub use archive::{Archive, Swept};
 pub use clip::{Remuxed, remux};
+pub use reference::References;
 pub use snapshot::{caption, snapshot};
 
 use std::path::PathBuf;

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::canvas::{Anchor, Canvas, Colour};
 use super::{EvidenceError, mask};
 use crate::config;
-use crate::detection::Detection;
+use crate::detection::{Detection, UNKNOWN};
 use crate::frame::{CameraId, Captured, Clock, Picture};
 use crate::geometry::{BBox, Point, Polygon};
 use crate::observation::{Observation, Stage, Trajectory};
@@ -74,7 +74,7 @@ pub fn snapshot(
     jpeg(&canvas, settings.jpeg_quality)
 }
 
-fn jpeg(canvas: &Canvas, quality: u8) -> Result<Vec<u8>, EvidenceError> {
+pub(super) fn jpeg(canvas: &Canvas, quality: u8) -> Result<Vec<u8>, EvidenceError> {
     let mut bytes = Vec::new();
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100))
         .encode(&canvas.rgb, canvas.width as u32, canvas.height as u32, image::ExtendedColorType::Rgb8)
@@ -103,7 +103,7 @@ pub(super) fn stage_text(stage: Stage) -> &'static str {
 
 pub(super) fn object_text(object: &Detection) -> String {
     // Static foreground has no score worth reading.
-    if object.class.as_str() == "unknown" {
+    if object.class.as_str() == UNKNOWN {
         object.class.to_string()
     } else {
         format!("{} {:.2}", object.class, object.score)

@@ -209,7 +209,7 @@ impl Incidents {
             if self.config.mqtt.as_ref().is_some_and(|mqtt| mqtt.publish_evidence) {
                 let (id, camera) = (incident.incident, incident.camera.id.clone());
                 for (index, piece) in incident.evidence.iter_mut().enumerate() {
-                    if piece.kind == EvidenceKind::Snapshot && piece.topic.is_none() {
+                    if piece.kind != EvidenceKind::Clip && piece.topic.is_none() {
                         let topic = topics.evidence(&camera, id, index + 1);
                         piece.topic = Some(topic.clone());
                         messages.push(Message {

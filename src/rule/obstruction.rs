@@ -1,7 +1,7 @@
 //! Anything covers the zone and stays: vehicles that stand, and static foreground that no detector has a name for.
 
 use crate::config::Rule;
-use crate::detection::{Class, Detection, ZoneForeground};
+use crate::detection::{Class, Detection, UNKNOWN, ZoneForeground};
 use crate::geometry::{BBox, Polygon};
 use crate::observation::ZoneId;
 use crate::track::Track;
@@ -12,8 +12,6 @@ use super::{Look, SCORE_KEPT, View, hidden_by, named};
 const STAND_S_MIN: f64 = 3.0;
 /// How much of a box, from its bottom, stands on the ground: cameras look down at a slant, roofs lean over free ground.
 const FOOT_SHARE: f32 = 0.6;
-/// The class of static foreground that no detector named.
-const UNKNOWN: &str = "unknown";
 /// Who never blocks a lane, however long they stand and talk.
 const PERSON: &str = "person";
 /// A person detection counts as one from this score, 0..1; low, because it only ever takes something away.

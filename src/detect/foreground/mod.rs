@@ -9,11 +9,13 @@
 //! | exposure, gain, clouds over the whole picture | gain and offset are fitted on what has not changed |
 //! | shadow or lamp on a part | the region keeps the empty place's structure and colour: no object, learnt |
 //! | something that stood there from the start drives off | the empty model has the outline, the picture has not: learnt |
-//! | infrared switch | learnt anew in seconds; what counted before goes on counting until its place changes |
+//! | infrared switch | last night's reference, if there is one; else learnt anew, and what counted goes on counting |
 //! | everything changes otherwise (camera turned, lens covered) | learnt anew; `settled` is false meanwhile |
+//! | restart, camera turned back, lens uncovered | the reference that fits: what has come meanwhile is not learnt |
 
 mod exposure;
 mod grid;
+mod reference;
 mod region;
 
 use std::time::Duration;
@@ -25,6 +27,8 @@ use crate::observation::ZoneId;
 
 use exposure::Exposure;
 use grid::{Grid, Sample, ZoneCells};
+pub use reference::Light;
+use reference::References;
 use region::Kind;
 
 /// A cell that differs must be steady for this long to count, in seconds.
@@ -132,29 +136,59 @@ struct Model {
 pub struct Foreground {
     zones: Vec<(ZoneId, Polygon)>,
     model: Option<Model>,
+    references: References,
+    /// Set when the latest picture shows all zones empty and should be kept.
+    reference_due: Option<Light>,
 }
 
 impl Foreground {
     /// Knows nothing yet: the first pictures are taken for the empty place.
     pub fn new(zones: &[(ZoneId, Polygon)]) -> Self {
-        Self { zones: zones.to_vec(), model: None }
+        Self { zones: zones.to_vec(), model: None, references: References::default(), reference_due: None }
+    }
+
+    /// Takes up a picture of the empty place from an earlier run; one that is of no use does no harm.
+    pub fn know(&mut self, reference: &Picture) {
+        if let Some(grid) = Grid::of(reference) {
+            self.references.know(grid.samples(reference));
+        }
+    }
+
+    /// The light, if the picture observed last shows every zone empty and should be kept for the next run; about once an hour.
+    pub fn reference_due(&self) -> Option<Light> {
+        self.reference_due
     }
 
     /// Takes the next picture, at whatever interval; gives one answer per zone, in the order of `new`.
     pub fn observe(&mut self, picture: &Picture) -> Vec<ZoneForeground> {
+        self.reference_due = None;
         let Some(grid) = Grid::of(picture) else { return self.unsettled() };
         let at = picture.captured.media;
         let samples = grid.samples(picture);
         if self.model.as_ref().is_none_or(|m| m.grid != grid) {
-            let zones = self.zones.iter().map(|(_, polygon)| grid.cells_of(polygon)).collect();
-            self.model = Some(Model::new(grid, zones, &samples, at));
+            let zones: Vec<ZoneCells> =
+                self.zones.iter().map(|(_, polygon)| grid.cells_of(polygon)).collect();
+            let mut model = Model::new(grid, zones, &samples, at);
+            if let Some(empty) = self.references.recall(&model.grid, &model.zones, &samples) {
+                model.adopt(&empty, &samples, at);
+            }
+            self.model = Some(model);
             return self.unsettled();
         }
         let Some(model) = &mut self.model else { return self.unsettled() };
         if !model.observe(&samples, at) {
+            // Just lost: before anything is learnt, somebody may know the place in this light.
+            if model.learning == Some((at, 1))
+                && let Some(empty) = self.references.recall(&model.grid, &model.zones, &samples)
+            {
+                model.adopt(&empty, &samples, at);
+            }
             return self.unsettled();
         }
         let object = model.objects(&samples, at);
+        let clean = model.is_clean(&samples, &object);
+        let empty: Vec<Sample> = model.cells.iter().map(|cell| cell.empty).collect();
+        self.reference_due = self.references.note(clean, &empty, at);
         let report = |(id, cells): (&(ZoneId, Polygon), &ZoneCells)| {
             let (covered, boxes) = model.grid.covered(cells, &object);
             let boxes = boxes.into_iter().take(BOXES_MAX).collect();
@@ -220,6 +254,29 @@ impl Model {
             *cell = Cell { held, ..Cell::new(*sample, at) };
         }
         self.learning = Some((at, 1));
+    }
+
+    /// Takes a known empty place for its model, in place of learning one; what differs now has come since.
+    fn adopt(&mut self, empty: &[Sample], samples: &[Sample], at: Duration) {
+        let coloured = grid::is_coloured(self.colour);
+        for ((cell, empty), sample) in self.cells.iter_mut().zip(empty).zip(samples) {
+            let held = cell.held;
+            *cell = Cell { empty: *empty, earlier: *empty, ..Cell::new(*sample, at) };
+            // What counted before the light changed need not prove anew that it stays.
+            cell.counts = held && cell.differs(sample, coloured);
+        }
+        self.learning = None;
+    }
+
+    /// Whether nothing is in the zones, not even somebody passing through.
+    fn is_clean(&self, samples: &[Sample], object: &[bool]) -> bool {
+        let coloured = grid::is_coloured(self.colour);
+        let empty = |i: usize| {
+            let cell = &self.cells[i];
+            !object[i] && !cell.counts && !cell.differs(&samples[i], coloured)
+        };
+        // Single cells flicker.
+        self.zones.iter().all(|zone| zone.iter().filter(|&&(i, _)| !empty(i)).count() < REGION_CELLS_MIN)
     }
 
     /// Expresses the model in the exposure of this picture, if that has changed.

@@ -1,0 +1,128 @@
+//! The empty place as it was seen before: kept per light, found again after a restart, at dusk, or when a lens is uncovered.
+
+use std::time::Duration;
+
+use super::exposure::Exposure;
+use super::grid::{self, Grid, Sample, ZoneCells};
+
+/// Which light a reference was taken in; a camera has at most one of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Light {
+    /// Colours, bright: day, or a well-lit night.
+    Day,
+    /// Colours, dark: street lamps.
+    Dusk,
+    /// No colours: infrared lamp, filter swung out.
+    Infrared,
+}
+
+impl Light {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Day, Self::Dusk, Self::Infrared];
+
+    /// Its name in file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Dusk => "dusk",
+            Self::Infrared => "infrared",
+        }
+    }
+
+    fn of(samples: &[Sample]) -> Self {
+        /// Mean luma below which a picture with colours is a dark one.
+        const DARK: f32 = 70.0;
+        let mean = samples.iter().map(|s| s.luma).sum::<f32>() / samples.len().max(1) as f32;
+        match (grid::is_coloured(grid::colour(samples)), mean < DARK) {
+            (false, _) => Self::Infrared,
+            (true, true) => Self::Dusk,
+            (true, false) => Self::Day,
+        }
+    }
+}
+
+/// Zones must have looked empty for this long before their picture becomes the reference, in seconds.
+const CLEAN_S: f64 = 60.0;
+/// A reference is renewed after this long, in seconds: shadows wander, markings fade.
+const RENEWED_S: f64 = 3600.0;
+/// A reference is of this very picture if at most this share of the cells differs, ...
+const DIFFERING_MAX: f32 = 0.25;
+/// ... by more than these many grey levels or this much in colour. Coarser than for objects: noise and hour differ too.
+const LUMA_MIN: f32 = 14.0;
+const CHROMA_MIN: f32 = 18.0;
+/// Fewer cells outside the zones than this say nothing about whether the camera still looks the same way.
+const CELLS_MIN: usize = 64;
+
+struct Known {
+    light: Light,
+    /// Media time at which it was taken; `None`: before this start.
+    taken: Option<Duration>,
+    samples: Vec<Sample>,
+}
+
+/// What one camera knows about its empty zones.
+#[derive(Default)]
+pub struct References {
+    known: Vec<Known>,
+    clean_since: Option<Duration>,
+}
+
+impl References {
+    /// Takes up a reference from an earlier run.
+    pub fn know(&mut self, samples: Vec<Sample>) {
+        self.put(Light::of(&samples), None, samples);
+    }
+
+    fn put(&mut self, light: Light, taken: Option<Duration>, samples: Vec<Sample>) {
+        self.known.retain(|known| known.light != light);
+        self.known.push(Known { light, taken, samples });
+    }
+
+    /// The empty place in the exposure of this picture, if one of the references shows what the camera sees now, whatever
+    /// has come into the zones. Zones do not vote: they may be full.
+    pub fn recall(&self, grid: &Grid, zones: &[ZoneCells], samples: &[Sample]) -> Option<Vec<Sample>> {
+        let mut votes = vec![true; samples.len()];
+        zones.iter().flatten().for_each(|&(cell, _)| votes[cell] = false);
+        if votes.iter().filter(|vote| **vote).count() < CELLS_MIN {
+            votes.fill(true);
+        }
+        let candidates = self.known.iter().filter(|known| known.samples.len() == grid.columns * grid.rows);
+        let adapted = candidates.map(|known| adapt(&known.samples, samples, &votes));
+        let best = adapted.min_by(|(_, a), (_, b)| a.total_cmp(b));
+        best.filter(|(_, differing)| *differing <= DIFFERING_MAX).map(|(empty, _)| empty)
+    }
+
+    /// Notes whether all zones look empty now; gives the light when this picture should become the reference of that light.
+    pub fn note(&mut self, clean: bool, empty: &[Sample], at: Duration) -> Option<Light> {
+        if !clean {
+            self.clean_since = None;
+            return None;
+        }
+        let since = *self.clean_since.get_or_insert(at);
+        let light = Light::of(empty);
+        let old = |taken: Option<Duration>| {
+            taken.is_none_or(|taken| at.saturating_sub(taken).as_secs_f64() >= RENEWED_S)
+        };
+        let due = self.known.iter().find(|known| known.light == light).is_none_or(|known| old(known.taken));
+        if !due || at.saturating_sub(since).as_secs_f64() < CLEAN_S {
+            return None;
+        }
+        self.put(light, Some(at), empty.to_vec());
+        Some(light)
+    }
+}
+
+/// A reference in the exposure of a picture, and the share of the voting cells in which they differ all the same.
+fn adapt(reference: &[Sample], now: &[Sample], votes: &[bool]) -> (Vec<Sample>, f32) {
+    let voting = || reference.iter().zip(now).zip(votes).filter(|(_, vote)| **vote).map(|(pair, _)| pair);
+    let exposure = Exposure::fit(&voting().map(|(r, n)| (r.luma, n.luma)).collect::<Vec<_>>());
+    let lit: Vec<Sample> = reference.iter().map(|s| Sample { luma: exposure.apply(s.luma), ..*s }).collect();
+    let coloured = grid::is_coloured(grid::colour(reference)) && grid::is_coloured(grid::colour(now));
+    let (mut all, mut differing) = (0u32, 0u32);
+    for ((lit, now), _) in lit.iter().zip(now).zip(votes).filter(|(_, vote)| **vote) {
+        all += 1;
+        let far = (lit.luma - now.luma).abs() > LUMA_MIN;
+        differing += u32::from(far || (coloured && lit.chroma_distance(now) > CHROMA_MIN));
+    }
+    (lit, differing as f32 / all.max(1) as f32)
+}
