@@ -30,6 +30,7 @@
 //! | [`store`] | the one SQLite file: incidents and outbox |
 //! | [`dispatch`] | from the outbox to the broker, and verdicts back |
 //! | [`simulate`] | RTSP cameras made from clips, with faults to order |
+//! | [`eval`] | labelled sets: what should have been said, and what was |
 //! | `daemon` | wires the stages; `daemon/analysis.rs` is one camera's way through all of them |
 //! | `cli` | one file per verb |
 //!
@@ -62,6 +63,7 @@ pub mod decode;
 pub mod detect;
 pub mod detection;
 pub mod dispatch;
+pub mod eval;
 pub mod event;
 pub mod evidence;
 pub mod frame;

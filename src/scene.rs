@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{RuleKind, Zone};
 use crate::detection::{Detection, Findings};
 use crate::frame::Captured;
+use crate::geometry::BBox;
 use crate::observation::{Observation, Stage, Trajectory, ZoneId};
 use crate::rule::dwell::{Dwell, Matter, Seen};
 use crate::rule::obstruction::Obstruction;
@@ -55,6 +56,8 @@ pub struct ZoneState {
     pub coverage: f32,
     /// What mattered at the last look.
     pub objects: Vec<Detection>,
+    /// Those that have each stayed in one place for the dwell time, with a number that stays with the place.
+    pub standing: Vec<(u32, BBox)>,
 }
 
 /// What a scene must remember over a restart.
@@ -303,6 +306,10 @@ impl Watch {
             dwell_s: matter.map_or(0.0, |m| m.dwell_s),
             coverage: self.look.as_ref().map_or(0.0, |l| l.coverage),
             objects: self.look.as_ref().map_or_else(Vec::new, |l| l.objects.clone()),
+            standing: match &self.judge {
+                Judge::Presence(judge) => judge.standing(),
+                Judge::Obstruction(_) | Judge::ThrownObject(_) => Vec::new(),
+            },
         }
     }
 }

@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str], bool)] = &[
         "stages",
         &[
             "camera", "sampler", "decode", "detect", "scene", "incident", "evidence", "store", "dispatch",
-            "simulate",
+            "simulate", "eval",
         ],
         false,
     ),

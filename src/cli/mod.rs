@@ -1,13 +1,16 @@
-//! The verbs of the one binary; each file is one verb.
+//! The verbs of the one binary; each file is one verb (and `scratch`, `trace`, which two of them share).
 
 pub mod check;
 mod demo;
+mod eval;
 pub mod models;
 mod online;
 mod replay;
 mod run;
 pub mod schema;
+mod scratch;
 pub mod simulate;
+mod trace;
 pub mod watch;
 
 use std::process::ExitCode;
@@ -38,6 +41,8 @@ enum Verb {
     Demo(demo::DemoArgs),
     /// Run the pipeline on a video file, or the rules on a recorded trace. 回放录像或检测记录。
     Replay(replay::ReplayArgs),
+    /// Run the pipeline over a labelled set and score what it says. 在标注集上评测。
+    Eval(eval::EvalArgs),
     /// Show incidents and statuses as they arrive at the broker, or in the local store. 实时查看事件。
     Watch(watch::WatchArgs),
     /// List, inspect and fetch detectors. 模型。
@@ -63,6 +68,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(args),
         Verb::Replay(args) => replay::run(&args),
+        Verb::Eval(args) => eval::run(&args),
         Verb::Watch(args) => watch::run(args).map(done),
         Verb::Models(command) => models::run(command).map(done),
         Verb::Schema(args) => schema::run(args).map(done),

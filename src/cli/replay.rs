@@ -1,20 +1,21 @@
 //! `gridwatch replay`: the pipeline on a video file, or the rules alone on a recorded trace.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
 
 use crate::config::{Camera, Config};
 use crate::daemon::{Looked, Replay};
 use crate::detection::Findings;
 use crate::event::IncidentEvent;
 use crate::evidence::{Annotator, ZoneView};
+
+use super::scratch::Scratch;
+use super::trace::{TraceReader, TraceWriter, is_trace};
 
 /// Arguments of `gridwatch replay`.
 #[derive(Debug, clap::Args)]
@@ -53,42 +54,14 @@ pub struct ReplayArgs {
     data_dir: Option<PathBuf>,
 }
 
-/// First line of a trace.
-#[derive(Debug, Serialize, Deserialize)]
-struct TraceHeader {
-    gridwatch_trace: u32,
-    source: String,
-    model: Option<crate::detection::ModelStamp>,
-}
-
-/// The trace format's version; raised when `Findings` changes its meaning.
-const TRACE_VERSION: u32 = 1;
-
-/// A directory that goes with its owner.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> anyhow::Result<Self> {
-        let dir = std::env::temp_dir().join(format!("gridwatch-replay-{}", uuid::Uuid::now_v7()));
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        Ok(Self(dir))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Runs the file through; incidents go to stdout as JSON lines, a summary to stderr.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let scratch = Scratch::new()?;
     let mut config = match &args.config {
         Some(path) => load(path)?,
-        None => load(&written_config(args, &scratch.0)?)?,
+        None => load(&written_config(args, scratch.path())?)?,
     };
-    config.node.data_dir = args.data_dir.clone().unwrap_or_else(|| scratch.0.join("data"));
+    config.node.data_dir = args.data_dir.clone().unwrap_or_else(|| scratch.path().join("data"));
     if let (Some(model), Some(_)) = (&args.model, &args.config) {
         for settings in config.models.values_mut() {
             settings.file.clone_from(model);
@@ -199,28 +172,12 @@ fn points(text: &str) -> anyhow::Result<Vec<Vec<f64>>> {
         .collect()
 }
 
-/// A trace begins with its header line; anything else is for FFmpeg to recognise.
-fn is_trace(path: &Path) -> anyhow::Result<bool> {
-    let mut start = [0; 18];
-    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let length = file.read(&mut start)?;
-    Ok(start[..length].starts_with(br#"{"gridwatch_trace""#))
-}
-
 fn play_trace(args: &ReplayArgs, session: &mut Replay) -> anyhow::Result<Counted> {
-    let mut lines = BufReader::new(File::open(&args.input)?).lines();
-    let input = args.input.display();
-    let header: TraceHeader = serde_json::from_str(&lines.next().context("the trace is empty")??)
-        .with_context(|| format!("{input}:1: not the header of a trace"))?;
-    if header.gridwatch_trace != TRACE_VERSION {
-        let version = header.gridwatch_trace;
-        bail!("{input}: trace version {version} is not {TRACE_VERSION}\nhint: record it again");
-    }
-    session.model_stamp(header.model);
+    let mut trace = TraceReader::open(&args.input)?;
+    session.model_stamp(trace.model.take());
     let mut pace = Pace::new(args.real_time);
-    for (number, line) in (2..).zip(lines) {
-        let findings: Findings = serde_json::from_str(&line?)
-            .with_context(|| format!("{input}:{number}: not a line of a trace"))?;
+    for findings in trace {
+        let findings = findings?;
         pace.wait(findings.captured.media);
         session.findings(&findings);
     }
@@ -229,17 +186,11 @@ fn play_trace(args: &ReplayArgs, session: &mut Replay) -> anyhow::Result<Counted
 
 fn play_clip(args: &ReplayArgs, session: &mut Replay) -> anyhow::Result<Counted> {
     let clip = crate::camera::Clip::open(&args.input)?;
-    let mut trace = match &args.record {
-        None => None,
-        Some(path) => {
-            let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-            let mut writer = BufWriter::new(file);
-            let source = args.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let header = TraceHeader { gridwatch_trace: TRACE_VERSION, source, model: session.stamp() };
-            writeln!(writer, "{}", serde_json::to_string(&header)?)?;
-            Some(writer)
-        }
-    };
+    let mut trace = args
+        .record
+        .as_ref()
+        .map(|path| TraceWriter::create(path, &args.input, session.stamp()))
+        .transpose()?;
     let mut film = args.annotate.as_ref().map(|path| Film { path, fps: clip.frame_rate(), annotator: None });
     let mut pace = Pace::new(args.real_time);
     let mut trouble: Option<anyhow::Error> = None;
@@ -271,8 +222,8 @@ fn play_clip(args: &ReplayArgs, session: &mut Replay) -> anyhow::Result<Counted>
             let _ = film.draw(&looked);
         }
     });
-    if let Some(mut trace) = trace {
-        trace.flush()?;
+    if let Some(trace) = trace {
+        trace.finish()?;
     }
     if let Some(annotator) = film.and_then(|film| film.annotator) {
         annotator.finish()?;
@@ -283,12 +234,8 @@ fn play_clip(args: &ReplayArgs, session: &mut Replay) -> anyhow::Result<Counted>
     Ok(pace.counted())
 }
 
-fn record(trace: &mut Option<BufWriter<File>>, findings: &Findings) -> anyhow::Result<()> {
-    if let Some(trace) = trace {
-        serde_json::to_writer(&mut *trace, findings)?;
-        trace.write_all(b"\n")?;
-    }
-    Ok(())
+fn record(trace: &mut Option<TraceWriter>, findings: &Findings) -> anyhow::Result<()> {
+    trace.as_mut().map_or(Ok(()), |trace| trace.write(findings))
 }
 
 /// The annotated video; it begins with the first picture, which tells the size.

@@ -12,7 +12,7 @@ use crate::event::schema;
 #[derive(Debug, clap::Args)]
 pub struct SchemaArgs {
     /// Which document; without it, the list of them. 文档名称
-    #[arg(value_parser = ["config", "incident", "node-status", "camera-status", "verdict", "asyncapi"])]
+    #[arg(value_parser = ["config", "eval-case", "incident", "node-status", "camera-status", "verdict", "asyncapi"])]
     document: Option<String>,
     /// Write all documents of the message contract into this directory. 将消息契约文档写入该目录
     #[arg(long, value_name = "DIR")]
@@ -36,11 +36,13 @@ pub fn run(args: SchemaArgs) -> anyhow::Result<()> {
     match document.as_deref() {
         None => {
             println!("config");
+            println!("eval-case");
             for name in schema::DOCUMENTS {
                 println!("{name}");
             }
         }
         Some("config") => print!("{}", schema::text(&config::schema())),
+        Some("eval-case") => print!("{}", schema::text(&schemars::schema_for!(crate::eval::Case).to_value())),
         Some(name) => {
             let document = schema::document(name).with_context(|| format!("no document `{name}`"))?;
             print!("{}", schema::text(&document));

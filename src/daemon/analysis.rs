@@ -121,6 +121,11 @@ impl Analysis {
         self.counts
     }
 
+    /// What the rules hold now.
+    pub fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
     /// Takes the next access unit; `keys` is the worker's decoder for single key pictures.
     pub fn take(&mut self, unit: AccessUnit, keys: &mut KeyDecoder, looked: &mut dyn FnMut(Looked<'_>)) {
         self.counts.units += 1;

@@ -77,6 +77,11 @@ impl Replay {
         self.stamp = stamp;
     }
 
+    /// What the rules hold now.
+    pub fn scene(&self) -> &Scene {
+        self.analysis.as_ref().map_or(&self.scene, Analysis::scene)
+    }
+
     /// Incidents opened so far.
     pub fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)

@@ -20,6 +20,7 @@ const STAND_S_MIN: f64 = 3.0;
 /// Where something has stayed, whatever id it had.
 #[derive(Debug, Clone)]
 struct Stay {
+    id: u32,
     bbox: BBox,
     first_seen: Captured,
     last_seen: Captured,
@@ -33,13 +34,14 @@ pub struct Presence {
     rule: Rule,
     zone: Polygon,
     stays: Vec<Stay>,
+    next_id: u32,
     looked: Option<Captured>,
 }
 
 impl Presence {
     /// A judge for one zone.
     pub fn new(rule: &Rule, zone: &Polygon) -> Self {
-        Self { rule: rule.clone(), zone: zone.clone(), stays: Vec::new(), looked: None }
+        Self { rule: rule.clone(), zone: zone.clone(), stays: Vec::new(), next_id: 0, looked: None }
     }
 
     /// Judges one picture; `None` if no detector looked at it.
@@ -61,6 +63,15 @@ impl Presence {
         let since = if self.rule.shift_max > 0.0 { self.remember(at, &counting) } else { None };
         let objects = counting.iter().map(|t| t.detection()).collect();
         Some(Look::new(!counting.is_empty(), since, 0.0, objects))
+    }
+
+    /// What was seen at the last look in a place where something has stayed for the dwell time.
+    pub fn standing(&self) -> Vec<(u32, BBox)> {
+        let stayed = |s: &&Stay| {
+            Some(s.last_seen.media) == self.looked.map(|at| at.media)
+                && s.last_seen.seconds_since(&s.first_seen) >= self.rule.dwell_s
+        };
+        self.stays.iter().filter(stayed).map(|s| (s.id, s.bbox)).collect()
     }
 
     fn counts(&self, track: &Track) -> bool {
@@ -86,7 +97,9 @@ impl Presence {
             if let Some(stay) = stays.iter_mut().find(|s| same_place(&s.bbox, &track.bbox, shift_max)) {
                 (stay.last_seen, stay.unseen_s) = (*at, 0.0);
             } else if stays.len() < PLACES_MAX {
+                self.next_id += 1;
                 stays.push(Stay {
+                    id: self.next_id,
                     bbox: track.bbox,
                     first_seen: *track.stands_since(),
                     last_seen: *at,
