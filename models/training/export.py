@@ -1,4 +1,4 @@
-"""Export a checkpoint's running mean as ONNX: `python export.py --run out/run --onnx ../street-v1.onnx`.
+"""Export a checkpoint's running mean as ONNX: `python export.py --run out/run --onnx ../street-v2.onnx`.
 
 Checks the file against torch with ONNX Runtime, and writes its SHA-256 into the model card beside it.
 """
@@ -44,19 +44,33 @@ def export(network: Network, path: Path, halved: bool) -> None:
         dynamo=False,
     )
     written = onnx.load(str(path))
+    describe(written, HEIGHT, WIDTH, path.stem)
+    onnx.checker.check_model(written)
+    onnx.save(written, str(path))
+
+
+def describe(written: onnx.ModelProto, height: int, width: int, name: str) -> None:
+    """What a reader of the file can learn from it without its card."""
     written.ir_version = min(written.ir_version, 8)
     facts = {
         "names": "{" + ", ".join(f"{i}: '{name}'" for i, name in enumerate(NAMES)) + "}",
         "stride": str(max(STRIDES)),
-        "imgsz": f"[{HEIGHT}, {WIDTH}]",
+        "imgsz": f"[{height}, {width}]",
         "task": "detect",
         "batch": "1",
         "license": "Apache-2.0",
-        "description": "gridwatch street-v1",
+        "description": f"gridwatch {name}",
     }
     onnx.helper.set_model_props(written, facts)
-    onnx.checker.check_model(written)
-    onnx.save(written, str(path))
+
+
+def sealed(path: Path) -> None:
+    """Print the file's SHA-256 and write it into the model card beside it."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    print(f'sha256 = "{digest}"')
+    card = path.with_suffix(".toml")
+    if card.exists():
+        card.write_text(re.sub(r'(?m)^sha256 = ".*?"', f'sha256 = "{digest}"', card.read_text()))
 
 
 def difference(network: Network, path: Path, halved: bool) -> float:
@@ -73,7 +87,7 @@ def difference(network: Network, path: Path, halved: bool) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=Path("out/run"))
-    parser.add_argument("--onnx", type=Path, default=Path(__file__).resolve().parents[1] / "street-v1.onnx")
+    parser.add_argument("--onnx", type=Path, default=Path(__file__).resolve().parents[1] / "street-v2.onnx")
     parser.add_argument("--halved", action="store_true", help="look at half size inside; see detector/network.py")
     arguments = parser.parse_args()
     network, steps, samples = trained(arguments.run)
@@ -82,11 +96,7 @@ def main() -> None:
     print(f"steps {steps}, samples {samples}, {arguments.onnx.stat().st_size} bytes, largest difference {off:.2e}")
     if off > TOLERANCE * WIDTH:
         raise SystemExit("error: ONNX Runtime and torch disagree")
-    digest = hashlib.sha256(arguments.onnx.read_bytes()).hexdigest()
-    print(f'sha256 = "{digest}"')
-    card = arguments.onnx.with_suffix(".toml")
-    if card.exists():
-        card.write_text(re.sub(r'(?m)^sha256 = ".*?"', f'sha256 = "{digest}"', card.read_text()))
+    sealed(arguments.onnx)
 
 
 if __name__ == "__main__":

@@ -21,15 +21,19 @@ from world.sensor import jpeg
 PICTURES_PER_SHARD = 100
 
 
-def render_shard(renderer: Renderer, first_seed: int, path: Path) -> None:
+def render_shard(renderer: Renderer, first_seed: int, path: Path, held_out: bool) -> None:
     rng = np.random.default_rng([first_seed, 264])
     pictures, boxes = [], []
     for index in range(PICTURES_PER_SHARD):
-        picture, found = random_picture(renderer, first_seed + index)
+        picture, found = random_picture(renderer, first_seed + index, held_out)
         pictures.append(picture)
         boxes.append(np.concatenate([np.full((len(found), 1), index, np.float32), found], 1))
     if (first_seed // PICTURES_PER_SHARD) % 2:
-        seen = through_h264(np.stack(pictures), int(rng.integers(22, 37)), 1)
+        # Twice each, with other noise: the second one is a predicted picture, as nearly all of a camera's are.
+        noise = rng.normal(0, 4, pictures[0].shape)
+        before = [np.clip(picture + noise, 0, 255).astype(np.uint8) for picture in pictures]
+        pairs = np.stack([each for pair in zip(before, pictures, strict=True) for each in pair])
+        seen = through_h264(pairs, int(rng.integers(22, 40)), 2)[1::2]
         coded = [jpeg(picture, 92) for picture in seen]
     else:
         coded = [jpeg(picture, int(rng.integers(25, 93))) for picture in pictures]
@@ -44,6 +48,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/set"))
     parser.add_argument("--first-seed", type=int, default=1_000_000)
     parser.add_argument("--pictures", type=int, default=6000)
+    parser.add_argument("--held-out", action="store_true", help="with the distractors that training never sees")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     renderer = Renderer(640, 360, 1024, samples=0)
@@ -53,7 +58,7 @@ def main() -> None:
         path = arguments.out / f"shard_{seed:08d}.npz"
         if path.exists():
             continue
-        render_shard(renderer, seed, path)
+        render_shard(renderer, seed, path, arguments.held_out)
         done += PICTURES_PER_SHARD
         print(f"{path.name} {done / (time.monotonic() - started):.2f} pictures/s", flush=True)
 

@@ -26,9 +26,8 @@ from detector.network import Network, places
 from world.label import NAMES
 
 # From which share of the time on, pictures are learned at about which width, in crops of which size. Whole pictures at
-# half size cost a quarter, and most of what is to be learned can be seen in them; with hours to spend, end larger:
-# STAGES = ((0.0, 256, (256, 160)), (0.6, 410, (352, 224)))
-STAGES = ((0.0, 256, (256, 160)),)
+# half size cost a quarter, and most of what is to be learned can be seen in them; the end is learned at full size.
+STAGES = ((0.0, 256, (256, 160)), (0.3, 384, (320, 192)), (0.66, 512, (384, 224)))
 BATCH = 8
 RATE = 2e-3
 AVERAGE_STEPS = 10  # workers train alone for so many steps, then take the mean of their weights
@@ -54,7 +53,7 @@ def batch_of(
 class Trainer:
     """The network, its running mean, the optimiser, and what is needed to go on after a stop."""
 
-    def __init__(self, run: Path, seed: int = 1) -> None:
+    def __init__(self, run: Path, begin: Path | None = None, seed: int = 1) -> None:
         torch.manual_seed(seed)
         self.run = run
         self.network = Network(len(NAMES)).to(memory_format=torch.channels_last)
@@ -70,6 +69,10 @@ class Trainer:
             self.mean.load_state_dict(state["mean"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.steps, self.seconds, self.samples = state["steps"], state["seconds"], state["samples"]
+        elif begin is not None:
+            state = torch.load(begin, weights_only=True)
+            self.network.load_state_dict(state["mean"])
+            self.mean.load_state_dict(state["mean"])
 
     def step(
         self, images: torch.Tensor, targets: Targets, centres: torch.Tensor, share: float, bf16: bool
@@ -129,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", type=Path, default=Path("out/set"))
     parser.add_argument("--run", type=Path, default=Path("out/run"))
+    parser.add_argument("--begin", type=Path, help="a checkpoint (state.pt) of another run whose weights to begin with")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--worker", type=int, nargs=2, default=(0, 1), metavar=("NUMBER", "OF"))
@@ -141,7 +145,7 @@ def main() -> None:
     if workers > 1:
         meeting = (arguments.run / "meeting").resolve().as_uri()
         distributed.init_process_group("gloo", init_method=meeting, rank=worker, world_size=workers)
-    trainer = Trainer(arguments.run)
+    trainer = Trainer(arguments.run, arguments.begin)
     shards = Shards(arguments.set)
     rng = np.random.default_rng([7, trainer.steps, worker])
     order: list[int] = []

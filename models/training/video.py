@@ -11,13 +11,15 @@ import numpy as np
 class Encoder:
     """Writes an MP4 as cameras send it: no B-frames, a fixed closed group of pictures, no scene-cut key pictures."""
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, gop_s: float, kbps: int, codec: str) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int], fps: float, gop_s: float, kbps: int, codec: str, preset: str = ""
+    ) -> None:
         group = round(fps * gop_s)
         if codec == "h264":
-            coder = ["-c:v", "libx264", "-preset", "medium", "-profile:v", "high", "-bf", "0"]
+            coder = ["-c:v", "libx264", "-preset", preset or "medium", "-profile:v", "high", "-bf", "0"]
             coder += ["-x264-params", f"keyint={group}:min-keyint={group}:scenecut=0:open-gop=0:threads=1"]
         else:
-            coder = ["-c:v", "libx265", "-preset", "fast", "-tag:v", "hvc1"]
+            coder = ["-c:v", "libx265", "-preset", preset or "fast", "-tag:v", "hvc1"]
             options = f"keyint={group}:min-keyint={group}:scenecut=0:open-gop=0:bframes=0"
             options += ":pools=1:frame-threads=1:log-level=error"
             coder += ["-x265-params", options]

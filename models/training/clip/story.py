@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+import cv2
 import numpy as np
 
 from world.camera import Camera
@@ -13,6 +14,7 @@ from world.figure import Pose, person
 from world.label import Label, boxes_from_ids
 from world.light import Light
 from world.mesh import Frame, Mesh
+from world.optics import barrel, bent
 from world.renderer import Renderer
 from world.scene import Scene
 from world.sensor import Sensor, metered, stamp
@@ -52,13 +54,17 @@ class Film:
     snow_at: Callable[[float], float] = lambda _: 0.0
     shutter_s: float = 0.0
     wall_y: float | None = None
+    varied: bool = False
+    bend: float = 0.0
+    exposure_at: Callable[[float], float] = lambda _: 1.0
+    shift_at: Callable[[float], tuple[float, float]] = lambda _: (0.0, 0.0)  # pixels, of a mast in the wind
     fast_at: Callable[[float], bool] = lambda _: False
     truth: dict = field(default_factory=dict)
-    standing_labels: list[Label] = field(default_factory=list)  # known once `standing` was called
+    standing_labels: list[Label | None] = field(default_factory=list)  # known once `standing` was called
 
     def moving(self, second: float) -> tuple[Scene, list[np.ndarray]]:
         """The actors as they are at this second: the scene, and each one's vertices."""
-        scene = Scene(np.random.default_rng(0), self.light.night)
+        scene = Scene(np.random.default_rng(0), self.light.night, self.varied)
         scene.labels = list(self.standing_labels)
         parts = []
         for actor in self.actors:
@@ -68,31 +74,37 @@ class Film:
         return scene, parts
 
     def standing(self) -> np.ndarray:
-        scene = Scene(np.random.default_rng(self.stage_seed), self.light.night)
+        scene = Scene(np.random.default_rng(self.stage_seed), self.light.night, self.varied)
         self.stage(scene)
         self.standing_labels = scene.labels
         return scene.mesh.vertices()
 
     def corners(self, points: list[tuple[float, float, float]]) -> list[list[float]]:
         """World points as ratios of the picture, rounded for the truth file."""
-        ratios = self.camera.ratio_of(np.array(points, float), WIDTH / HEIGHT)
+        ratios = bent(self.camera.ratio_of(np.array(points, float), WIDTH / HEIGHT), self.bend, WIDTH / HEIGHT)
         return [
             [round(float(np.clip(x, 0.002, 0.998)), 4), round(float(np.clip(y, 0.002, 0.998)), 4)] for x, y in ratios
         ]
 
 
 class Projector:
-    """Draws a film picture by picture; exposure is measured once, on the empty scene."""
+    """Draws a film picture by picture; exposure is measured on the empty scene, once for each mode of the camera."""
 
     def __init__(self, film: Film, renderer: Renderer) -> None:
         self.film, self._renderer = film, renderer
         self._last: tuple[np.ndarray, list[np.ndarray], Light] | None = None
         renderer.set_static(film.standing())
-        light = film.light_at(film.light, 0.0)
-        empty, _ = self._renderer.draw(
-            np.zeros((0, 17), np.float32), film.camera, light, np.array(film.focus), ids=False
-        )
-        self._sensor = replace(film.sensor, exposure=film.sensor.exposure * metered(empty, film.light.night))
+        self._sensors: dict[bool, Sensor] = {}
+        self._sensor_for(film.light_at(film.light, 0.0))
+
+    def _sensor_for(self, light: Light) -> Sensor:
+        film = self.film
+        if light.infrared not in self._sensors:
+            nothing = np.zeros((0, 17), np.float32)
+            empty, _ = self._renderer.draw(nothing, film.camera, light, np.array(film.focus), ids=False)
+            sensor = replace(film.sensor, exposure=film.sensor.exposure * metered(empty, light.night))
+            self._sensors[light.infrared] = replace(sensor, saturation=0.0) if light.infrared else sensor
+        return self._sensors[light.infrared]
 
     def picture(self, second: float, ids: bool = False) -> tuple[np.ndarray, np.ndarray | None, Scene]:
         film = self.film
@@ -106,7 +118,14 @@ class Projector:
             later = [film.moving(second + film.shutter_s * share)[1] for share in (0.33, 0.67)]
             linear = (linear + self._linear(later[0], light) + self._linear(later[1], light)) / 3
         rng = np.random.default_rng([film.stage_seed, round(second * 1000)])
-        picture = self._sensor.develop(linear, rng, film.rain_at(second), film.snow_at(second))
+        sensor = self._sensor_for(light)
+        if film.exposure_at(second) != 1.0:
+            sensor = replace(sensor, exposure=sensor.exposure * film.exposure_at(second))
+        picture = sensor.develop(barrel(linear, film.bend), rng, film.rain_at(second), film.snow_at(second))
+        if any(film.shift_at(second)):
+            across, down = film.shift_at(second)
+            moved = np.array([[1, 0, across], [0, 1, down]], np.float32)
+            picture = cv2.warpAffine(picture, moved, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
         clock = film.begins + timedelta(seconds=second)
         return stamp(picture, clock.strftime("%Y-%m-%d %H:%M:%S")), owners, scene
 

@@ -54,7 +54,11 @@ def person(
     rng, mesh = scene.rng, scene.mesh
     owner = owner or scene.own(Label.PERSON)
     scale = float(rng.normal(1.68, 0.09)) / _HEIGHT_M
-    frame = Frame(frame.rotation * np.float32(scale), frame.origin)
+    if scene.varied:  # stout and slim
+        stout = scale * scene.between(0.88, 1.28)
+        frame = Frame((frame.rotation * np.array([stout, stout, scale])).astype(np.float32), frame.origin)
+    else:
+        frame = Frame(frame.rotation * np.float32(scale), frame.origin)
     clothes = _dress(scene)
     looks = np.random.default_rng(rng.integers(2**32))
     dice = rng.random()

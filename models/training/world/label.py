@@ -28,7 +28,9 @@ class Label(IntEnum):
 NAMES = tuple(label.name.lower() for label in Label)
 
 
-def boxes_from_ids(owners: np.ndarray, labels: list[Label], pixels_min: int = 30, side_min: int = 5) -> np.ndarray:
+def boxes_from_ids(
+    owners: np.ndarray, labels: list[Label | None], pixels_min: int = 30, side_min: int = 5
+) -> np.ndarray:
     """Rows of (label, left, top, right, bottom) in ratios of the picture, for what is visible enough to be learned.
 
     `owners` holds 1 + index into `labels`, 0 for scenery. Thin leftovers of hidden objects are left out.
@@ -47,7 +49,7 @@ def boxes_from_ids(owners: np.ndarray, labels: list[Label], pixels_min: int = 30
     found = []
     for number in range(1, count):
         across, down = right[number] - left[number] + 1, bottom[number] - top[number] + 1
-        if pixels[number] < pixels_min or min(across, down) < side_min:
+        if labels[number - 1] is None or pixels[number] < pixels_min or min(across, down) < side_min:
             continue
         if pixels[number] < 0.12 * across * down:
             continue

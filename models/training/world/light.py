@@ -23,6 +23,8 @@ class Light:
     seed: float = 1.0
     cloud: float = 0.0
     wet: float = 0.0
+    snow: float = 0.0  # how much of what looks up is white
+    beam: float = 0.0  # how narrow the infrared lamp's cone is
 
     def lamp_slots(self) -> list[tuple[float, float, float, float]]:
         """Exactly as many lamps as the shader has places for."""
@@ -30,9 +32,10 @@ class Light:
 
 
 def random_light(rng: np.random.Generator, night: bool, infrared: bool, road_half: float) -> Light:
-    sun = np.array([rng.normal(), rng.normal() - 0.4, rng.uniform(0.35, 1.5)])
+    sun = np.array([rng.normal(), rng.normal() - 0.4, rng.uniform(0.25, 1.5)])
     sun /= np.linalg.norm(sun)
     overcast = rng.random() < 0.4
+    hard = not overcast and rng.random() < 0.3  # deep shadows under a clear sky
     sky = (
         np.array([0.02, 0.02, 0.04]) * rng.uniform(0.3, 3)
         if night
@@ -44,8 +47,8 @@ def random_light(rng: np.random.Generator, night: bool, infrared: bool, road_hal
     ]
     return Light(
         sun=sun,
-        sun_power=0.0 if night else float(rng.uniform(0.05, 0.3) if overcast else rng.uniform(0.6, 1.3)),
-        ambient=float(rng.uniform(0.02, 0.14) if night else rng.uniform(0.35, 0.7)),
+        sun_power=0.0 if night else float(rng.uniform(0.05, 0.3) if overcast else rng.uniform(0.6, 1.5)),
+        ambient=float(rng.uniform(0.02, 0.14) if night else rng.uniform(0.15, 0.3) if hard else rng.uniform(0.35, 0.7)),
         sky=tuple(float(v) for v in sky),
         infrared=infrared,
         night=night,
@@ -54,4 +57,6 @@ def random_light(rng: np.random.Generator, night: bool, infrared: bool, road_hal
         haze=float(rng.uniform(0, 0.012) if rng.random() < 0.6 else 0.0),
         seed=float(rng.uniform(0, 1000)),
         wet=float(rng.uniform(0.3, 1.0)) if rng.random() < 0.15 else 0.0,
+        snow=float(rng.uniform(0.3, 1.0)) if rng.random() < 0.06 else 0.0,
+        beam=float(rng.uniform(0.05, 1.0)) if infrared and rng.random() < 0.6 else 0.0,
     )

@@ -167,6 +167,9 @@ class Renderer:
         program["haze"].value = light.haze
         program["cloud"].value = light.cloud
         program["wet"].value = light.wet
+        program["snow"].value = light.snow
+        program["beam"].value = light.beam
+        program["ahead"].value = tuple(float(v) for v in camera.forward / np.linalg.norm(camera.forward))
 
 
 def _shadow_matrix(sun: np.ndarray, focus: np.ndarray) -> np.ndarray:

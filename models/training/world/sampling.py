@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import distractor
 from .camera import Camera
 from .cycle import motorcycle, tricycle
 from .figure import person
 from .label import boxes_from_ids
 from .light import Light, random_light
 from .mesh import Frame
+from .optics import barrel, drops
 from .renderer import Renderer
 from .scene import Scene
 from .sensor import random_sensor, stamp
@@ -21,7 +23,7 @@ from .street import Street, random_street
 from .vehicle import car, truck
 
 Maker = Callable[[Scene, Frame], object]
-_NIGHT, _INFRARED_OF_NIGHT, _EMPTY = 0.27, 0.45, 0.06
+_NIGHT, _INFRARED_OF_NIGHT, _EMPTY, _BENT = 0.27, 0.45, 0.1, 0.4
 
 
 @dataclass
@@ -31,18 +33,22 @@ class View:
     camera: Camera
     yaw: float
     reach_m: float
+    near_m: float = 2.5
+    bend: float = 0.0
 
 
 def random_view(rng: np.random.Generator, half: float) -> View:
-    height = rng.uniform(2.6, 8.5) if rng.random() < 0.85 else rng.uniform(8, 14)
-    across = rng.random() < 0.72
+    close = rng.random() < 0.22  # a low camera over a pavement or in a doorway: people fill the picture
+    height = rng.uniform(2.2, 3.6) if close else rng.uniform(2.6, 8.5) if rng.random() < 0.8 else rng.uniform(8, 16)
+    across = rng.random() < 0.6
     eye = np.array([rng.uniform(-6, 6), -half - rng.uniform(-1, 5) if across else rng.uniform(-half, half), height])
     yaw = rng.uniform(0.1, 0.9) * np.pi if across else (0.0 if rng.random() < 0.5 else np.pi) + rng.uniform(-0.35, 0.35)
-    reach = rng.uniform(5.5, 20)
+    reach = rng.uniform(3.0, 7.0) if close else rng.uniform(5.5, 22)
     pitch = np.arctan2(height - 1.0, reach) + rng.normal(0, 0.04)
     forward = np.array([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), -np.sin(pitch)])
-    camera = Camera(eye, forward, float(np.deg2rad(rng.uniform(45, 95))), float(rng.normal(0, 0.03)))
-    return View(camera, float(yaw), float(reach))
+    camera = Camera(eye, forward, float(np.deg2rad(rng.uniform(38, 108))), float(rng.normal(0, 0.04)))
+    bend = float(rng.uniform(0.05, 0.5)) if rng.random() < _BENT else 0.0
+    return View(camera, float(yaw), float(reach), 1.3 if close else 2.5, bend)
 
 
 class _Placer:
@@ -61,7 +67,7 @@ class _Placer:
                 x = view.camera.eye[0] + np.cos(bearing) * distance
                 y = view.camera.eye[1] + np.sin(bearing) * distance
                 on_road = abs(y) < street.half - 0.6
-                if y > street.front - 0.4 or distance < 2.5 + radius:
+                if y > street.front - 0.4 or distance < view.near_m + radius:
                     continue
                 if where == "road" and not on_road and rng.random() < 0.75:
                     continue
@@ -108,46 +114,58 @@ def _sheltered(scene: Scene, frame: Frame) -> None:
     hand_umbrella(scene, frame.moved(0.12, 0.1))
 
 
-def populate(scene: Scene, street: Street, view: View) -> None:
+def populate(scene: Scene, street: Street, view: View, held_out: bool = False) -> None:
+    placer = _Placer(scene, street, view)
+    kinds = (*distractor.TRAINING, *distractor.HELD_OUT) if held_out else distractor.TRAINING
+    clutter = float(scene.rng.choice([0.0, 1.0, 3.0]))
+    for _ in range(3):
+        placer.put(kinds[scene.rng.integers(len(kinds))], clutter / 3, 1.1)
+    if held_out:
+        placer.put(distractor.HELD_OUT[scene.rng.integers(len(distractor.HELD_OUT))], 1.0, 1.1)
     if scene.chance(_EMPTY):
         return
-    placer = _Placer(scene, street, view)
-    density = float(scene.rng.choice([0.4, 0.8, 1.4]))
-    placer.put(_manned_stall, 0.95 * density, 1.7, "pavement")
-    placer.put(tricycle, 0.95 * density, 1.5)
-    placer.put(car, 1.9 * density, 2.3, "road")
+    density = float(scene.rng.choice([0.3, 0.7, 1.3]))
+    placer.put(_manned_stall, 1.15 * density, 1.7, "pavement")
+    placer.put(tricycle, 1.15 * density, 1.5)
+    placer.put(car, 1.7 * density, 2.3, "road")
     placer.put(truck, 0.8 * density, 3.0, "road")
-    placer.put(pile, 1.15 * density, 0.8)
-    placer.put(umbrella, 0.45 * density, 1.2, "pavement")
-    placer.put(motorcycle, 1.1 * density, 0.9)
+    placer.put(pile, 1.3 * density, 0.8)
+    placer.put(umbrella, 0.7 * density, 1.2, "pavement")
+    placer.put(motorcycle, 1.3 * density, 0.9)
     placer.put(_parked_row, 0.4 * density, 1.6)
     placer.put(_group, 0.45 * density, 1.3, any_yaw=True)
-    placer.put(person, 2.2 * density, 0.4, any_yaw=True)
+    placer.put(person, 2.4 * density, 0.4, any_yaw=True)
     if scene.chance(0.15):
         placer.put(_sheltered, 2.5 * density, 0.6, any_yaw=True)
 
 
-def random_scene(seed: int) -> tuple[Scene, View, Light]:
+def random_scene(seed: int, held_out: bool = False) -> tuple[Scene, View, Light]:
     rng = np.random.default_rng(seed)
     night = bool(rng.random() < _NIGHT)
-    scene = Scene(rng, night)
+    scene = Scene(rng, night, varied=True)
     street = random_street(scene)
     view = random_view(rng, street.half)
-    populate(scene, street, view)
+    populate(scene, street, view, held_out)
     light = random_light(rng, night, night and rng.random() < _INFRARED_OF_NIGHT, street.half)
     return scene, view, light
 
 
-def random_picture(renderer: Renderer, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """An RGB picture and its boxes (label, left, top, right, bottom) in ratios."""
-    scene, view, light = random_scene(seed)
+def random_picture(renderer: Renderer, seed: int, held_out: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """An RGB picture and its boxes (label, left, top, right, bottom) in ratios.
+
+    `held_out` adds the distractors that training never sees: for evaluation only.
+    """
+    scene, view, light = random_scene(seed, held_out)
     rng, eye, forward = scene.rng, view.camera.eye, view.camera.forward
     focus = eye + np.array([forward[0], forward[1], 0]) * min(view.reach_m, 18) - np.array([0, 0, eye[2]])
     linear, owners = renderer.draw(scene.mesh.vertices(), view.camera, light, focus)
+    linear, owners = barrel(linear, view.bend), barrel(owners.astype(np.float32), view.bend, nearest=True).astype(int)
     sensor = random_sensor(rng, linear, light.night, light.infrared)
     weather = rng.random()
     rain = float(rng.uniform(0.2, 1.0)) if weather < 0.1 and not light.infrared else 0.0
     snow = float(rng.uniform(0.2, 1.0)) if weather > 0.95 else 0.0
+    if (rain or light.wet) and rng.random() < 0.4:
+        linear = drops(linear, rng, int(rng.integers(1, 25)))
     picture = sensor.develop(linear, rng, rain, snow)
     if rng.random() < 0.5:
         month, day, hour, minute, second = (

@@ -9,16 +9,20 @@ from .mesh import Mesh
 
 
 class Scene:
-    """`rng` decides every look; `night` lets things that have lamps switch them on."""
+    """`rng` decides every look; `night` lets things that have lamps switch them on.
 
-    def __init__(self, rng: np.random.Generator, night: bool = False) -> None:
+    `varied` asks for the wider range of looks; without it the demo's films keep theirs, die for die.
+    """
+
+    def __init__(self, rng: np.random.Generator, night: bool = False, varied: bool = False) -> None:
         self.rng = rng
         self.night = night
+        self.varied = varied
         self.mesh = Mesh()
-        self.labels: list[Label] = []
+        self.labels: list[Label | None] = []
 
-    def own(self, label: Label) -> int:
-        """The owner number of a new object."""
+    def own(self, label: Label | None) -> int:
+        """The owner number of a new object; without a label it has an owner, but no box of any class."""
         self.labels.append(label)
         return len(self.labels)
 

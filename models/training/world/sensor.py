@@ -70,16 +70,16 @@ def metered(light: np.ndarray, night: bool) -> float:
 def random_sensor(rng: np.random.Generator, light: np.ndarray, night: bool, infrared: bool) -> Sensor:
     grey = infrared or rng.random() < 0.04
     return Sensor(
-        exposure=metered(light, night) * float(np.exp(rng.normal(0, 0.2))),
-        gamma=float(rng.uniform(1.6, 2.3)),
-        vignette=float(rng.uniform(0, 0.6)),
-        blur=float(rng.uniform(0.4, 1.3)) if rng.random() < 0.3 else 0.0,
-        sharpen=float(rng.uniform(0.3, 1.2)) if rng.random() < 0.45 else 0.0,
+        exposure=metered(light, night) * float(np.exp(rng.normal(0, 0.3))),
+        gamma=float(rng.uniform(1.5, 2.5)),
+        vignette=float(rng.uniform(0, 0.9)),
+        blur=float(rng.uniform(0.4, 1.5)) if rng.random() < 0.35 else 0.0,
+        sharpen=float(rng.uniform(0.3, 1.5)) if rng.random() < 0.45 else 0.0,
         noise=float(rng.uniform(0.01, 0.06) if night else rng.uniform(0.002, 0.03)),
         saturation=0.0 if grey else float(rng.uniform(0.3, 1.15)),
         bloom=float(rng.uniform(0.3, 1.5)) if night else 0.0,
         white=tuple(float(v) for v in 1 + rng.normal(0, 0.06, 3)),
-        contrast=float(rng.uniform(0.55, 0.9)) if rng.random() < 0.25 else 1.0,
+        contrast=float(rng.uniform(0.5, 1.25)) if rng.random() < 0.35 else 1.0,
     )
 
 

@@ -17,7 +17,8 @@ in vec3 unit_at; in vec3 own_at; in vec4 shadow_at;
 uniform sampler2D shadow_depth;
 uniform vec3 eye, sun, sky, lamp_colour;
 uniform vec4 lamps[6];
-uniform float sun_power, ambient, infrared, night, seed, haze, cloud, wet;
+uniform float sun_power, ambient, infrared, night, seed, haze, cloud, wet, snow, beam;
+uniform vec3 ahead;
 layout(location = 0) out vec4 light_out;
 
 float hash(vec3 p) { p = fract(p * .3183099 + vec3(.1, .2, .3)); p *= 17.; return fract(p.x * p.y * p.z * (p.x + p.y + p.z)); }
@@ -95,6 +96,10 @@ void main() {
     } else if (kind == 15) { c *= .72 + .28 * step(.25, fract(own_at.z * 9.)); c *= .9 + .15 * noise(grain * 2.); }
     else c *= .9 + .16 * noise(grain * 6.);
 
+    if (snow > 0. && kind != 6) {
+        float lies = smoothstep(1.05 - snow, 1.25 - snow, n.z * (.55 + .6 * noise(grain * .7)));
+        c = mix(c, vec3(.86, .88, .92), lies * .9); gloss *= 1. - lies; mirror *= 1. - lies;
+    }
     vec3 s = shadow_at.xyz / shadow_at.w * .5 + .5; float lit = 0.;
     if (sun_power < .01 || s.x < 0. || s.x > 1. || s.y < 0. || s.y > 1.) lit = 1.;
     else {
@@ -108,6 +113,7 @@ void main() {
     if (infrared > .5) {
         float d = length(eye - world);
         light = vec3(60. / (d * d + 25.)) * max(dot(n, view), .08) + .025; gloss *= .3;
+        light *= mix(1., pow(max(dot(-view, ahead), 0.), 1. + 10. * beam), min(1., beam * 4.));
     } else if (night > .5) {
         for (int i = 0; i < 6; i++) {
             vec3 to = lamps[i].xyz - world; float r2 = dot(to, to);

@@ -50,9 +50,13 @@ def hand_umbrella(scene: Scene, frame: Frame) -> int:
 
 
 def stall(scene: Scene, frame: Frame, kind: str | None = None) -> int:
-    """A selling surface with goods: a `table`, a wheeled `cart`, or a `tricycle` fitted out for selling."""
+    """A selling surface with goods: a `table`, a wheeled `cart`, a `tricycle` fitted out for selling, or a `mat`."""
+    if kind is None and scene.varied and scene.chance(0.2):
+        kind = "mat"
     kind = kind or str(scene.rng.choice(["table", "cart", "tricycle"], p=[0.4, 0.3, 0.3]))
     owner = scene.own(Label.STALL)
+    if kind == "mat":
+        return _mat(scene, owner, frame)
     if kind == "table":
         length, width, height = _table(scene, owner, frame)
     elif kind == "cart":
@@ -66,6 +70,19 @@ def stall(scene: Scene, frame: Frame, kind: str | None = None) -> int:
         heap_of_goods(scene, owner, top, length, width, int(scene.rng.integers(10, 26)), small=True)
     if scene.chance(0.4 if kind == "table" else 0.55):
         _canopy(scene, owner, frame, length, width * scene.between(1.1, 1.6))
+    return owner
+
+
+def _mat(scene: Scene, owner: int, frame: Frame) -> int:
+    """Goods spread on a cloth on the ground."""
+    length, width = scene.between(1.2, 3.0), scene.between(0.8, 1.5)
+    colour = scene.bright() if scene.chance(0.6) else scene.colour(0.1, 0.9)
+    scene.mesh.add(block(), (0, 0, 0.004), (length, width, 0.018), colour, Material.CLOTH, owner, frame)
+    top = frame.moved(0, 0, 0.02)
+    if scene.chance(0.5):
+        rows_of_goods(scene, owner, top, length * 0.9, width * 0.85)
+    else:
+        heap_of_goods(scene, owner, top, length, width, int(scene.rng.integers(12, 30)), small=True)
     return owner
 
 

@@ -104,6 +104,22 @@ def buildings(scene: Scene, front: float, shops: float = 0.75, plain: bool = Fal
         x += length
 
 
+def _near_side(scene: Scene, half: float) -> None:
+    """Houses behind and beside the camera: seen by those that look along the street."""
+    x, y = -65.0, -half - scene.between(7, 14)
+    while x < 65:
+        length, height = scene.between(7, 20), scene.between(4, 18)
+        if scene.chance(0.8):
+            wall = Material.WINDOWS if scene.chance(0.7) else Material.BRICK
+            colour = scene.colour(0.25, 0.85)
+            scene.mesh.add(block(), (x + length / 2, y - 4, 0), (length * 0.97, 8, height), colour, wall)
+            if scene.chance(0.5):
+                scene.mesh.add(
+                    block(), (x + length / 2, y + 0.1, 0.2), (length * 0.8, 0.2, 2.4), colour * 0.4, Material.SHUTTER
+                )
+        x += length
+
+
 def shop_row(scene: Scene, x: float, length: float, front: float, plain: bool = False) -> None:
     mesh, count = scene.mesh, int(scene.rng.integers(1, 4))
     for i in range(count):
@@ -138,6 +154,8 @@ def random_street(scene: Scene) -> Street:
     markings(scene, half, kerb)
     street = Street(half, half + scene.between(2, 6), kerb)
     buildings(scene, street.front)
+    if scene.varied and scene.chance(0.6):
+        _near_side(scene, half)
     furnish(scene, street.half, street.front, kerb)
     if rng.random() < 0.7:
         clutter(scene, street.half, street.front)

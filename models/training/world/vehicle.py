@@ -207,6 +207,48 @@ def _body(
             frame=frame,
         )
     mesh.add(block(), (length * 0.497, 0, 0.44), (0.05, width * 0.42, 0.11), (0.03,) * 3, owner=owner, frame=frame)
+    if scene.varied:
+        _face_and_seams(scene, owner, frame, profile, size, colour)
+
+
+def _face_and_seams(
+    scene: Scene, owner: int, frame: Frame, profile: Profile, size: tuple[float, float, float], colour: np.ndarray
+) -> None:
+    """What tells front from rear and car from box: grille, intake, light bars, door seams, pillars, roof rails."""
+    mesh = scene.mesh
+    length, width, height = size
+    dark, chrome = (0.02, 0.02, 0.025), (0.6, 0.6, 0.62)
+
+    def put(at: tuple, sides: tuple, paint: tuple | np.ndarray, material: Material = Material.PLAIN) -> None:
+        mesh.add(block(), at, sides, paint, material, owner, frame)
+
+    grille = scene.rng.choice(["wide", "tall", "none"], p=[0.5, 0.3, 0.2])
+    if grille != "none":
+        across, tall = (0.62, 0.1) if grille == "wide" else (0.38, 0.26)
+        put((length * 0.5, 0, height * 0.27), (0.06, width * across, height * tall), dark)
+        for bar in range(int(scene.rng.integers(0, 4))):
+            put((length * 0.508, 0, height * (0.28 + bar * 0.05)), (0.05, width * across * 0.95, 0.02), chrome)
+    put((length * 0.5, 0, 0.2), (0.08, width * scene.between(0.4, 0.8), scene.between(0.06, 0.16)), dark)
+    lit = scene.night and scene.chance(0.5)
+    glow = Material.GLOWING if lit else Material.PLAIN
+    red = (0.9, 0.04, 0.03) if lit else (0.42, 0.02, 0.03)
+    if scene.chance(0.35):  # a bar of red from side to side
+        put((-length * 0.497, 0, height * 0.52), (0.07, width * 0.8, scene.between(0.04, 0.1)), red, glow)
+    if scene.chance(0.4):  # tall rear lamps
+        for side in (-1, 1):
+            put((-length * 0.49, side * width * 0.44, height * 0.42), (0.1, 0.14, height * 0.26), red, glow)
+    put((-length * 0.5, 0, height * 0.2), (0.06, width * scene.between(0.5, 0.85), 0.14), np.minimum(colour, 0.25))
+    for share in (-0.02, 0.2 if length < 5.2 else 0.3):  # door seams and handles
+        for side in (-1, 1):
+            put((share * length, side * width * 0.5, 0.28), (0.025, 0.02, height * 0.38), colour * 0.25)
+            put((share * length - 0.16, side * (width * 0.5 + 0.012), height * 0.55), (0.16, 0.03, 0.03), colour * 0.5)
+    if scene.chance(0.25):
+        for side in (-1, 1):
+            put((-length * 0.1, side * width * 0.36, height * 0.985), (length * 0.32, 0.05, 0.06), dark)
+    if scene.chance(0.2):
+        put((-length * 0.08, 0, height * 0.992), (length * 0.22, width * 0.5, 0.02), dark, Material.GLASS)
+    if scene.chance(0.15):  # a roof sign: taxi, driving school
+        put((-0.1, 0, height), (0.25, 0.6, 0.16), scene.bright(), Material.GLOWING if scene.night else Material.PLAIN)
 
 
 def _edge(profile: Profile, z: float, front: bool) -> float:
