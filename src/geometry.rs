@@ -98,6 +98,17 @@ impl BBox {
         if union > 0.0 { shared / union } else { 0.0 }
     }
 
+    /// The box this share of the way to another, 0..1.
+    pub fn towards(&self, other: &BBox, share: f32) -> BBox {
+        let between = |a: f32, b: f32| a + share * (b - a);
+        BBox {
+            x0: between(self.x0, other.x0),
+            y0: between(self.y0, other.y0),
+            x1: between(self.x1, other.x1),
+            y1: between(self.y1, other.y1),
+        }
+    }
+
     /// The smallest box around both.
     pub fn union(&self, other: &BBox) -> BBox {
         BBox {

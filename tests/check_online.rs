@@ -1,5 +1,6 @@
 //! `gridwatch check --online` against cameras, a model and a broker, right and wrong ones side by side.
 
+use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,11 +34,12 @@ fn check(dir: &Path, cameras: &[(&str, String, Option<&str>)], mqtt: &str) -> (O
         model.display()
     );
     for (id, url, password) in cameras {
-        config += &format!("[[camera]]\nid = \"{id}\"\nurl = \"{url}\"\n");
+        let _ = write!(config, "[[camera]]\nid = \"{id}\"\nurl = \"{url}\"\n");
         if let Some(password) = password {
-            config += &format!("username = \"admin\"\npassword = \"{password}\"\n");
+            let _ = write!(config, "username = \"admin\"\npassword = \"{password}\"\n");
         }
-        config += &format!(
+        let _ = write!(
+            config,
             "[[zone]]\ncamera = \"{id}\"\nid = \"lane\"\nscenario = \"fire_lane\"\n\
              polygon = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]\n"
         );

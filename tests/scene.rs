@@ -186,6 +186,115 @@ fn a_lane_is_not_blocked() {
     check("a corner only", LANE, &[(200.0, 1.0, objects(&[("car", [0.3, 0.3, 0.55, 0.55])]))], &[]);
 }
 
+const PARKING: &str = "kind = 'presence'\nclasses = ['car', 'truck']\nsuspect_s = 10\ndwell_s = 30\nclear_s = 10\n\
+                       shift_max = 0.4";
+
+/// Objects of 0.2 by 0.2 with their left edge, moving by so much per second.
+fn cars(list: &[(f32, f32)]) -> Shows {
+    let car = |&(x, v): &(f32, f32)| ("car", 0.8, [x, 0.7, x + 0.2, 0.9], [v, 0.0]);
+    Shows::Objects(list.iter().map(car).collect())
+}
+
+#[test]
+fn a_vehicle_parks() {
+    let parked = [(Suspected, 10.0), (Confirmed, 30.0)];
+    check("ten pictures a second", PARKING, &[(45.0, 0.1, cars(&[(0.6, 0.0)]))], &parked);
+    check("a picture in two seconds", PARKING, &[(60.0, 2.0, cars(&[(0.6, 0.0)]))], &parked);
+    check(
+        "a picture in ten",
+        PARKING,
+        &[(90.0, 10.0, cars(&[(0.6, 0.0)]))],
+        &[(Suspected, 10.0), (Confirmed, 30.0)],
+    );
+    check(
+        "traffic passes in front of it",
+        PARKING,
+        &[
+            (12.0, 0.2, cars(&[(0.6, 0.0)])),
+            (14.0, 0.2, cars(&[(0.5, 0.2)])),
+            (20.0, 0.2, cars(&[(0.6, 0.0)])),
+            (22.0, 0.2, cars(&[(0.5, 0.2)])),
+            (45.0, 0.2, cars(&[(0.6, 0.0)])),
+        ],
+        &parked,
+    );
+    check(
+        "found in two pictures of three",
+        PARKING,
+        &(0..80)
+            .map(|i| {
+                let shown = if i % 3 == 2 { nothing() } else { cars(&[(0.6, 0.0)]) };
+                (f64::from(i + 1) * 0.5, 0.5, shown)
+            })
+            .collect::<Vec<Stretch>>(),
+        &parked,
+    );
+    let gone = [(Suspected, 10.0), (Confirmed, 30.0), (Cleared, 49.3)];
+    check(
+        "it drives off",
+        PARKING,
+        &[(38.0, 0.2, cars(&[(0.6, 0.0)])), (40.0, 0.2, cars(&[(0.6, 0.1)])), (60.0, 0.2, nothing())],
+        &gone,
+    );
+}
+
+#[test]
+fn traffic_does_not_park() {
+    check("it crawls", PARKING, &[(60.0, 0.1, cars(&[(0.5, 0.008)]))], &[]);
+    let passing: Vec<Stretch> = (1..=40)
+        .flat_map(|i| {
+            let start = f64::from(i) * 3.0;
+            [(start - 1.0, 0.1, cars(&[(0.4, 0.25)])), (start, 0.1, nothing())]
+        })
+        .collect();
+    check("one after another through the same place", PARKING, &passing, &[]);
+    // Every 15 s the queue moves up by a car's length; each stands where the one before it stood.
+    let queue: Vec<Stretch> = (1..=8)
+        .flat_map(|i| {
+            let start = f64::from(i) * 15.0;
+            [
+                (start - 2.5, 0.1, cars(&[(0.35, 0.0), (0.6, 0.0)])),
+                (start, 0.1, cars(&[(0.35, 0.1), (0.6, 0.1)])),
+            ]
+        })
+        .collect();
+    let mut scene = Scene::new(&[zone(PARKING)]);
+    for findings in pictures(&queue) {
+        for said in scene.observe(&findings, noon()) {
+            assert_ne!(said.stage, Confirmed, "a queue that moves up at {:?}", said.at.media);
+        }
+    }
+    check(
+        "nobody saw it most of the time",
+        PARKING,
+        &[(3.0, 0.1, cars(&[(0.6, 0.0)])), (8.0, 0.1, nothing()), (9.0, 0.1, cars(&[(0.6, 0.0)]))],
+        &[],
+    );
+}
+
+#[test]
+fn each_vehicle_has_its_own_clock() {
+    let mut scene = Scene::new(&[zone(PARKING)]);
+    // The second one comes to stand after 20 s; a box within the first one's is the first one.
+    let nested = ("car", 0.6, [0.52, 0.76, 0.66, 0.9], [0.0, 0.0]);
+    let mut both = cars(&[(0.5, 0.0), (0.75, 0.0)]);
+    if let Shows::Objects(list) = &mut both {
+        list.push(nested);
+    }
+    let mut counts = Vec::new();
+    for findings in pictures(&[(20.0, 0.5, cars(&[(0.5, 0.0)])), (60.0, 0.5, both)]) {
+        scene.observe(&findings, noon());
+        let standing = scene.states()[0].standing.clone();
+        let at_s = findings.captured.media.as_secs_f64();
+        if counts.last().is_none_or(|(_, ids): &(f64, Vec<u32>)| ids.len() != standing.len()) {
+            counts.push((at_s, standing.iter().map(|(id, _)| *id).collect()));
+        }
+    }
+    let times: Vec<f64> = counts.iter().map(|(at_s, _)| *at_s).collect();
+    assert_eq!(counts.iter().map(|(_, ids)| ids.clone()).collect::<Vec<_>>(), [vec![], vec![1], vec![1, 2]]);
+    assert!((times[1] - 30.0).abs() <= 1.0 && (times[2] - 50.0).abs() <= 1.0, "{times:?}");
+}
+
 #[test]
 fn what_no_detector_knows_blocks_too() {
     let heap = || Shows::Foreground(Some((0.3, [0.6, 0.7, 0.8, 0.9])));

@@ -106,3 +106,18 @@ pub fn boxes(text: &str) -> Result<Vec<Boxes>, usize> {
     let at_s = |frame: u64| (frame - 1) as f64 / RATE;
     Ok(of_frame.into_iter().map(|(frame, boxes)| Boxes { at_s: at_s(frame), boxes }).collect())
 }
+
+/// Seconds without a standing vehicle that do not end a situation.
+const GAP_S: f64 = 10.0;
+
+/// When any vehicle stands: from, to in seconds; what the zone as a whole must tell of.
+pub fn situations(boxes: &[Boxes]) -> Vec<(f64, f64)> {
+    let mut found: Vec<(f64, f64)> = Vec::new();
+    for picture in boxes.iter().filter(|picture| !picture.boxes.is_empty()) {
+        match found.last_mut() {
+            Some((_, to_s)) if picture.at_s - *to_s <= GAP_S => *to_s = picture.at_s,
+            _ => found.push((picture.at_s, picture.at_s)),
+        }
+    }
+    found
+}

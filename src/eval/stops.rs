@@ -135,7 +135,7 @@ pub struct Row {
     pub cases: usize,
     /// ... and hours of them.
     pub hours: f64,
-    /// Share of the events that are right.
+    /// Found vehicles in found vehicles and false events: a second event on one vehicle is neither.
     pub precision: Option<Rate>,
     /// Share of the vehicles that are found.
     pub recall: Option<Rate>,
@@ -168,10 +168,9 @@ pub fn rows(cases: &[CaseResult]) -> Vec<Row> {
 fn row(cases: &[&CaseResult], stratum: Option<(String, String)>) -> Row {
     let all = || cases.iter().filter_map(|case| case.stops.as_ref());
     let vehicles: Vec<&Stop> = all().flat_map(|s| &s.stops).collect();
-    let events: usize = all().map(|s| s.events.len()).sum();
     let wrong: usize = all().map(Stops::false_events).sum();
     let found = vehicles.iter().filter(|stop| stop.found()).count();
-    let (precision, recall) = (Rate::new(events - wrong, events), Rate::new(found, vehicles.len()));
+    let (precision, recall) = (Rate::new(found, found + wrong), Rate::new(found, vehicles.len()));
     let f1 = precision.zip(recall).filter(|(p, r)| p.share + r.share > 0.0);
     let quiet = || all().filter(|s| s.stops.is_empty());
     Row {

@@ -30,7 +30,7 @@ pub struct Matter {
     pub stage: Option<Stage>,
     /// Seconds for which it has stayed, short misses included, long gaps not.
     pub dwell_s: f64,
-    /// Seconds between looks that both saw it.
+    /// Seconds between looks that both saw it, and half of those between looks of which one did.
     seen_s: f64,
     /// Seconds since it was last seen, long gaps not counted.
     missed_s: f64,
@@ -43,9 +43,9 @@ pub struct Matter {
 pub enum Seen {
     /// It is not there.
     No,
-    /// It is there; `since` is given if what is there now has not been there longer than that.
+    /// It is there; `since` is given if it is known since when what is there now has been there.
     Yes {
-        /// Upper bound of the dwell, until it is confirmed.
+        /// Begin of the dwell when it first counts, and its upper bound until it is confirmed.
         since: Option<Captured>,
     },
 }
@@ -103,22 +103,25 @@ impl Dwell {
     }
 
     fn see(&mut self, at: &Captured, since: Option<Captured>, counted_s: f64) -> Option<(Stage, Matter)> {
+        // It may be known to have stood there before it first counted.
+        let first_seen = since.unwrap_or(*at);
+        let known_s = at.seconds_since(&first_seen);
         let fresh = Matter {
-            first_seen: *at,
+            first_seen,
             last_seen: *at,
             confirmed_at: None,
             stage: None,
-            dwell_s: 0.0,
-            seen_s: 0.0,
+            dwell_s: known_s,
+            seen_s: known_s,
             missed_s: 0.0,
             absent_s: None,
         };
         // What happened before the first sight is not dwell.
         let counted_s = if self.matter.is_some() { counted_s } else { 0.0 };
         let matter = self.matter.get_or_insert(fresh);
-        if matter.absent_s.take().is_none() {
-            matter.seen_s += counted_s;
-        }
+        // Between a look that saw it and one that did not, it was there for half of the time.
+        let share = if matter.absent_s.take().is_none() { 1.0 } else { 0.5 };
+        matter.seen_s += share * counted_s;
         matter.dwell_s += matter.missed_s + counted_s;
         matter.missed_s = 0.0;
         matter.last_seen = *at;
@@ -144,6 +147,9 @@ impl Dwell {
     fn miss(&mut self, counted_s: f64) -> Option<(Stage, Matter)> {
         let matter = self.matter.as_mut()?;
         matter.missed_s += counted_s;
+        if matter.absent_s.is_none() {
+            matter.seen_s += 0.5 * counted_s;
+        }
         let absent_s = matter.absent_s.map(|s| s + counted_s);
         matter.absent_s = Some(absent_s.unwrap_or(0.0));
         let limit_s = if matter.stage.is_none() { self.clear_s.min(matter.seen_s) } else { self.clear_s };

@@ -6,6 +6,7 @@
 pub mod dwell;
 pub mod obstruction;
 pub mod presence;
+pub mod stay;
 pub mod thrown_object;
 
 use crate::detection::{Class, Detection, Findings};

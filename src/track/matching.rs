@@ -27,11 +27,14 @@ pub fn same_kind(a: &Class, b: &Class) -> bool {
 pub fn assign(tracks: &[Track], at: &Captured, detections: &[&Detection]) -> Vec<Option<usize>> {
     let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
     for (t, track) in tracks.iter().enumerate() {
-        let predicted = track.predicted(at.seconds_since(&track.last_seen));
+        let places = track.expected(at.seconds_since(&track.last_seen));
         for (d, detection) in detections.iter().enumerate() {
             if same_kind(track.class(), &detection.class) {
-                let places = [predicted, track.bbox];
-                let best = places.iter().filter_map(|p| affinity(p, &detection.bbox)).max_by(f32::total_cmp);
+                let best = places
+                    .iter()
+                    .flatten()
+                    .filter_map(|p| affinity(p, &detection.bbox))
+                    .max_by(f32::total_cmp);
                 pairs.extend(best.map(|affinity| (affinity, t, d)));
             }
         }

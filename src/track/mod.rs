@@ -15,7 +15,7 @@ const SCORE_SEEN_MIN: f32 = 0.1;
 /// Detections below this score continue a track but do not start one.
 const SCORE_NEW_MIN: f32 = 0.25;
 /// A track that was not seen for this long is given up, in seconds, unless pictures come even more rarely.
-const UNSEEN_S_MAX: f64 = 6.0;
+const UNSEEN_S_MAX: f64 = 3.0;
 /// ... then it lives for this many intervals between pictures.
 const UNSEEN_INTERVALS: f64 = 2.5;
 /// No interval is believed to be longer than this, in seconds; beyond it the camera was away.
@@ -24,6 +24,16 @@ const INTERVAL_S_MAX: f64 = 30.0;
 const TRACKS_MAX: usize = 300;
 /// A box that moved by less than this share of its size has not moved: detectors' boxes tremble.
 const STAND_SHIFT_MAX: f32 = 0.25;
+/// What has shifted faster than this since it came to its place creeps, in sizes of the box per second.
+const CREEP_SPEED_MAX: f32 = 0.03;
+/// Boxes are smoothed over this many seconds before they are compared: trembling averages out, motion does not.
+const TREMBLE_S: f32 = 0.4;
+/// Speed is averaged over this many seconds: long enough for the trembling of small boxes, short enough for brakes.
+const SPEED_S: f32 = 0.5;
+/// For this long after the last sighting a speed says where to look, in seconds; beyond, motion is guesswork.
+const SPEED_TRUSTED_S: f64 = 1.5;
+/// What is faster than this drives, in sizes of the box per second: it is not sought where it was.
+const DRIVES_SPEED_MIN: f32 = 0.3;
 /// Most classes that one track collects votes for.
 const VOTES_MAX: usize = 8;
 
@@ -44,11 +54,16 @@ pub struct Track {
     pub last_seen: Captured,
     /// Summed scores per class: a detector that wavers between car and truck still means one vehicle.
     votes: Vec<(Class, f32)>,
-    /// Speed of its middle, in pictures per second.
-    velocity: Point,
+    /// Its box without the trembling.
+    steady: BBox,
+    /// Speed of its middle, in pictures per second; `None` before the second sighting.
+    velocity: Option<Point>,
     /// Where it stands, and since when.
     anchor: BBox,
     anchored: Captured,
+    /// Pictures since then, and how many of them showed it.
+    looks: u32,
+    sightings: u32,
 }
 
 impl Track {
@@ -61,9 +76,12 @@ impl Track {
             first_seen: *at,
             last_seen: *at,
             votes: vec![(detection.class.clone(), detection.score)],
-            velocity: Point { x: 0.0, y: 0.0 },
+            steady: detection.bbox,
+            velocity: None,
             anchor: detection.bbox,
             anchored: *at,
+            looks: 1,
+            sightings: 1,
         }
     }
 
@@ -73,9 +91,13 @@ impl Track {
         &self.votes.iter().fold(first, |best, v| if v.1 > best.1 { v } else { best }).0
     }
 
-    /// Seconds for which it has stood in one place, up to its last sighting.
+    /// Seconds for which it has stood in one place, up to its last sighting. 0 if most pictures since then did not show it
+    /// (nobody knows what stood there), and if it creeps: a queue that crawls far away moves little in the picture.
     pub fn stands_s(&self) -> f64 {
-        self.last_seen.seconds_since(&self.anchored)
+        let seen_mostly = self.sightings * 2 >= self.looks;
+        let stood_s = self.last_seen.seconds_since(&self.anchored);
+        let still = same_place(&self.anchor, &self.steady, CREEP_SPEED_MAX * stood_s as f32);
+        if seen_mostly && still { stood_s } else { 0.0 }
     }
 
     /// Since when it has stood where it stands.
@@ -83,43 +105,68 @@ impl Track {
         &self.anchored
     }
 
+    /// Whether it was seen elsewhere before it came to where it is.
+    pub fn came(&self) -> bool {
+        self.anchored.media > self.first_seen.media
+    }
+
     /// As a detection: the box last seen, the class voted for, the last score.
     pub fn detection(&self) -> Detection {
         Detection { class: self.class().clone(), score: self.score, bbox: self.bbox }
     }
 
-    /// Where its box should be `seconds` after the last sighting; beyond a second and a half motion is guesswork.
-    fn predicted(&self, seconds: f64) -> BBox {
-        const TRUSTED_S: f64 = 1.5;
-        if seconds > TRUSTED_S {
-            return self.bbox;
-        }
-        let (dx, dy) = (self.velocity.x * seconds as f32, self.velocity.y * seconds as f32);
-        let b = self.bbox;
-        BBox { x0: b.x0 + dx, y0: b.y0 + dy, x1: b.x1 + dx, y1: b.y1 + dy }
+    /// Its box without the trembling of the last sightings; rules compare places with it.
+    pub fn steady(&self) -> &BBox {
+        &self.steady
+    }
+
+    /// Whether it is under way, as far as sightings close to each other tell.
+    fn drives(&self) -> bool {
+        let Some(v) = self.velocity else { return false };
+        v.x.abs() > DRIVES_SPEED_MIN * self.bbox.width() || v.y.abs() > DRIVES_SPEED_MIN * self.bbox.height()
+    }
+
+    /// Where its box may be `seconds` after the last sighting: where its motion leads and, unless it was under way, where
+    /// it was.
+    fn expected(&self, seconds: f64) -> [Option<BBox>; 2] {
+        let Some(v) = self.velocity.filter(|_| seconds <= SPEED_TRUSTED_S) else {
+            return [Some(self.bbox), None];
+        };
+        let (dx, dy, b) = (v.x * seconds as f32, v.y * seconds as f32, self.bbox);
+        let led = BBox { x0: b.x0 + dx, y0: b.y0 + dy, x1: b.x1 + dx, y1: b.y1 + dy };
+        [Some(led), (!self.drives()).then_some(b)]
     }
 
     fn see(&mut self, at: &Captured, detection: &Detection) {
         let seconds = at.seconds_since(&self.last_seen) as f32;
-        if seconds > 0.0 {
+        let newer = |over_s: f32| 1.0 - (-seconds / over_s).exp();
+        if f64::from(seconds) > SPEED_TRUSTED_S {
+            self.velocity = None;
+        } else if seconds > 0.0 {
             let (from, to) = (self.bbox.centre(), detection.bbox.centre());
-            // Half new, half old: follows a car that brakes within a few pictures and does not chase a trembling box.
-            self.velocity.x = 0.5 * self.velocity.x + 0.5 * (to.x - from.x) / seconds;
-            self.velocity.y = 0.5 * self.velocity.y + 0.5 * (to.y - from.y) / seconds;
+            let seen = Point { x: (to.x - from.x) / seconds, y: (to.y - from.y) / seconds };
+            let share = newer(SPEED_S);
+            self.velocity = Some(self.velocity.map_or(seen, |v| Point {
+                x: v.x + share * (seen.x - v.x),
+                y: v.y + share * (seen.y - v.y),
+            }));
         }
+        self.steady = self.steady.towards(&detection.bbox, newer(TREMBLE_S));
         self.bbox = detection.bbox;
         self.score = detection.score;
         self.score_best = self.score_best.max(detection.score);
         self.last_seen = *at;
+        self.sightings += 1;
         let votes = &mut self.votes;
         if let Some((_, score)) = votes.iter_mut().find(|(class, _)| *class == detection.class) {
             *score += detection.score;
         } else if votes.len() < VOTES_MAX {
             votes.push((detection.class.clone(), detection.score));
         }
-        if !same_place(&self.anchor, &self.bbox, STAND_SHIFT_MAX) {
-            self.anchor = self.bbox;
+        if !same_place(&self.anchor, &self.steady, STAND_SHIFT_MAX) {
+            self.anchor = self.steady;
             self.anchored = *at;
+            (self.looks, self.sightings) = (1, 1);
         }
     }
 }
@@ -156,7 +203,11 @@ impl Tracker {
         }
         self.last = Some(*at);
         let unseen_s_max = UNSEEN_S_MAX.max(UNSEEN_INTERVALS * self.interval_s);
-        self.tracks.retain(|t| at.seconds_since(&t.last_seen) <= unseen_s_max);
+        self.tracks.retain(|t| {
+            let unseen_s = at.seconds_since(&t.last_seen);
+            // What was under way is not where it was; whoever is there now is somebody else.
+            unseen_s <= unseen_s_max && !(t.drives() && unseen_s > SPEED_TRUSTED_S)
+        });
 
         let usable =
             |d: &&Detection| d.score >= SCORE_SEEN_MIN && d.bbox.area() > 0.0 && d.bbox.area().is_finite();
@@ -164,6 +215,7 @@ impl Tracker {
         seen.sort_by(|a, b| b.score.total_cmp(&a.score));
         seen.truncate(TRACKS_MAX);
 
+        self.tracks.iter_mut().for_each(|track| track.looks += 1);
         let matched = matching::assign(&self.tracks, at, &seen);
         for (detection, track) in seen.iter().zip(matched) {
             match track {

@@ -188,6 +188,9 @@ fn roadtrack_text() {
     let boxes = roadtrack::boxes("298,4,430,189,20,20,0.89,7\n").unwrap();
     assert!((boxes[0].at_s - 29.7).abs() < 1e-9);
     assert_eq!(boxes[0].boxes[0].0, 4);
+    let standing = |at_s: f64| Boxes { at_s, boxes: boxes[0].boxes.clone() };
+    let times = [1.0, 2.0, 11.0, 30.0, 31.0].map(standing);
+    assert_eq!(roadtrack::situations(&times), [(1.0, 11.0), (30.0, 31.0)]);
     assert_eq!(roadtrack::findings("1,2,nonsense", &[]).unwrap_err(), 1);
     assert_eq!(roadtrack::scene("04-12_09_K221_1953"), Some("K221"));
 }

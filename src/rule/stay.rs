@@ -1,0 +1,137 @@
+//! Who stays where in a zone: places, each with a dwell clock of its own, held by whichever track stands there.
+//!
+//! | happens | policy |
+//! |---|---|
+//! | an id switches, or the object is hidden and found again | the place goes on: whoever comes to *stand* there takes it over |
+//! | somebody passes the place, in front of it or through it | takes nothing: who passes does not stand |
+//! | it is seen to leave by more than `shift_max` | the place is given up, and the next of a queue starts anew; if it is back within `clear_s`, it goes on |
+//! | a queue crawls | nobody stands: see [`Track::stands_s`] |
+//! | a second box on the same object | one thing, one place |
+
+use crate::config::Rule;
+use crate::frame::Captured;
+use crate::geometry::BBox;
+use crate::observation::Stage;
+use crate::track::{Track, Tracker, same_place};
+
+use super::dwell::{Dwell, Seen};
+
+/// Most places remembered in one zone; more objects that stay side by side say nothing new.
+const STAYS_MAX: usize = 32;
+/// An object must have stood for this long to take a place, in seconds: traffic that rolls by fills every place.
+const STAND_S_MIN: f64 = 4.0;
+/// How much of the smaller of two boxes lies in the other if both are one object.
+const ONE_THING_SHARE: f32 = 0.7;
+
+/// Where something stays, whatever id it has.
+#[derive(Debug, Clone)]
+struct Stay {
+    /// Unique in its zone, from 1.
+    id: u32,
+    /// Where it came to stand, ...
+    place: BBox,
+    /// ... and since when.
+    since: Captured,
+    /// What stands there now: its box and its track.
+    bbox: BBox,
+    track: u64,
+    /// Whether the last look saw it.
+    seen: bool,
+    /// Whether its track was last seen elsewhere: then nobody who is seen to come takes the place over.
+    left: bool,
+    dwell: Dwell,
+}
+
+/// All stays of one zone.
+#[derive(Debug, Clone)]
+pub struct Stays {
+    rule: Rule,
+    stays: Vec<Stay>,
+    last_id: u32,
+}
+
+impl Stays {
+    /// Nobody has stayed yet.
+    pub fn new(rule: &Rule) -> Self {
+        Self { rule: rule.clone(), stays: Vec::new(), last_id: 0 }
+    }
+
+    /// Takes the tracks of one look that count in the zone, with all others for those who have left it; afterwards
+    /// [`Self::seen`] says which of them stay.
+    pub fn look(&mut self, at: &Captured, tracks: &[&Track], tracker: &Tracker) {
+        self.stays.iter_mut().for_each(|stay| stay.seen = false);
+        // Who stayed before goes first; then those who stand look for a place that was left without a track.
+        let own = |track: &Track| self.stays.iter().position(|s| s.track == track.id && self.fits(s, track));
+        let mut places: Vec<Option<usize>> = tracks.iter().map(|track| own(track)).collect();
+        let shift_max = self.rule.shift_max;
+        for stay in &mut self.stays {
+            let elsewhere = |t: &Track| t.id == stay.track && !same_place(&stay.place, t.steady(), shift_max);
+            stay.left |= tracker.current().any(elsewhere);
+        }
+        for (track, place) in tracks.iter().zip(&mut places) {
+            if place.is_none() && track.stands_s() >= STAND_S_MIN {
+                // Who was never seen to come was there all along: a passer-by had carried the id away.
+                let free = |stay: &Stay| !stay.seen && !(stay.left && track.came());
+                *place = self.stays.iter().position(|stay| free(stay) && self.fits(stay, track));
+            }
+            if let Some(index) = *place {
+                let stay = &mut self.stays[index];
+                (stay.bbox, stay.track) = (track.bbox, track.id);
+                (stay.seen, stay.left) = (true, false);
+            }
+        }
+        for (track, place) in tracks.iter().zip(&places) {
+            let known = |stay: &Stay| stay.seen && one_thing(&stay.bbox, &track.bbox);
+            let new = place.is_none() && track.stands_s() >= STAND_S_MIN && self.stays.len() < STAYS_MAX;
+            if new && !self.stays.iter().any(known) {
+                self.last_id += 1;
+                self.stays.push(Stay {
+                    id: self.last_id,
+                    place: *track.steady(),
+                    since: *track.stands_since(),
+                    bbox: track.bbox,
+                    track: track.id,
+                    seen: true,
+                    left: false,
+                    dwell: Dwell::new(&self.rule),
+                });
+            }
+        }
+        for stay in &mut self.stays {
+            let seen = if stay.seen { Seen::Yes { since: Some(stay.since) } } else { Seen::No };
+            stay.dwell.look(at, seen);
+        }
+        self.stays.retain(|stay| stay.dwell.matter().is_some());
+    }
+
+    fn fits(&self, stay: &Stay, track: &Track) -> bool {
+        same_place(&stay.place, track.steady(), self.rule.shift_max)
+    }
+
+    /// Whether the last look saw this track stay.
+    pub fn seen(&self, track: &Track) -> bool {
+        self.stays.iter().any(|stay| stay.seen && stay.track == track.id)
+    }
+
+    /// Since when the most patient of those seen at the last look has stayed.
+    pub fn since(&self) -> Option<Captured> {
+        let seen = self.stays.iter().filter(|stay| stay.seen);
+        seen.map(|stay| stay.since).min_by_key(|since| since.media)
+    }
+
+    /// Those seen at the last look that have stayed for the dwell time, each with the number of its stay.
+    pub fn confirmed(&self) -> Vec<(u32, BBox)> {
+        let confirmed = |stay: &&Stay| stay.dwell.matter().is_some_and(|m| m.stage == Some(Stage::Confirmed));
+        self.stays
+            .iter()
+            .filter(|stay| stay.seen)
+            .filter(confirmed)
+            .map(|stay| (stay.id, stay.bbox))
+            .collect()
+    }
+}
+
+/// Whether two boxes are most probably two detections of one object: the smaller lies almost wholly in the other.
+fn one_thing(a: &BBox, b: &BBox) -> bool {
+    a.intersection(b) >= ONE_THING_SHARE * a.area().min(b.area())
+}
