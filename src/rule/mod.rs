@@ -1,4 +1,4 @@
-//! What decides: one file per rule kind, and the dwell clock that zones share.
+//! What decides: one file per rule kind, the dwell clock that zones share, and the places (`stay.rs`) that have one each.
 //!
 //! A rule judges one picture of one zone; the zone's clock (or, for thrown objects, the path) makes a stage of it.
 //! To add a kind: a file here, a variant of `config::RuleKind`, and an arm wherever the compiler then asks.

@@ -71,7 +71,7 @@ impl Stays {
         for (track, place) in tracks.iter().zip(&mut places) {
             if place.is_none() && track.stands_s() >= STAND_S_MIN {
                 // Who was never seen to come was there all along: a passer-by had carried the id away.
-                let free = |stay: &Stay| !stay.seen && !(stay.left && track.came());
+                let free = |stay: &Stay| !(stay.seen || stay.left && track.came());
                 *place = self.stays.iter().position(|stay| free(stay) && self.fits(stay, track));
             }
             if let Some(index) = *place {
