@@ -149,6 +149,12 @@ impl Scene {
         needs
     }
 
+    /// Zones for thrown objects in which so much passes that they must show a road: the rule will not work there.
+    pub fn busy(&self) -> impl Iterator<Item = &ZoneId> {
+        let busy = |w: &&Watch| matches!(&w.judge, Judge::ThrownObject(judge) if judge.busy());
+        self.watches.iter().filter(busy).map(|w| &w.zone.id)
+    }
+
     /// How every zone stands.
     pub fn states(&self) -> Vec<ZoneState> {
         self.watches.iter().map(Watch::state).collect()

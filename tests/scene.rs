@@ -578,3 +578,31 @@ proptest! {
         }
     }
 }
+
+/// A car towards the camera every so many seconds: whether the zone is called busy after six minutes.
+fn check_busy(every_s: f64, expected: bool) {
+    let mut zone = zone(FALL);
+    zone.polygon = Polygon::whole_picture();
+    let mut scene = Scene::new(&[zone]);
+    for i in 0..6 * 60 * 12 {
+        let time = f64::from(i) / 12.0;
+        let since = time % every_s;
+        let at_now = Point { x: 0.5 + 0.1 * since as f32, y: 0.3 + 0.3 * since as f32 };
+        let car = (since < 1.2).then_some(Mover { at: at_now, area_px: 200.0, contrast: 40.0 });
+        let findings = Findings {
+            captured: at(time),
+            size_px: (1280, 720),
+            objects: None,
+            foreground: Vec::new(),
+            movers: Some(car.into_iter().collect()),
+        };
+        scene.observe(&findings, noon());
+    }
+    assert_eq!(scene.busy().count() == 1, expected, "every {every_s} s");
+}
+
+#[test]
+fn roads_are_recognised() {
+    check_busy(1.4, true);
+    check_busy(6.0, false);
+}

@@ -14,6 +14,9 @@ use super::{Rule, RuleKind, Scenario};
 use crate::geometry::{Point, Polygon, PolygonError};
 use crate::observation::ZoneId;
 
+/// A zone for thrown objects that reaches lower than this has the ground in it, unless its facade is calibrated.
+const LOW_MIN: f32 = 0.97;
+
 /// A facade's place in the picture, so that falls can be measured in metres.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Facade {
@@ -118,6 +121,13 @@ impl ZoneTable {
             if rule.kind != RuleKind::ThrownObject {
                 item.warn("/facade", format!("`facade` has no effect on scenario `{}`", scenario.id), None);
             }
+        }
+        let low = polygon.as_ref().is_some_and(|p| p.bounds().y1 > LOW_MIN);
+        if rule.kind == RuleKind::ThrownObject && self.facade.is_none() && low {
+            let hint = "draw the facade only and calibrate it with `facade`; where cars or people pass below, or drive \
+                        towards the camera, falls cannot be told from them";
+            let message = "the zone reaches the bottom of the picture, where the ground usually is";
+            item.warn("/polygon", message.to_owned(), hint.to_owned());
         }
         if item.failed() {
             return None;

@@ -2,6 +2,7 @@
 //!
 //! Synchronous and clockless, so that `run` (live) and `replay` (a file, as fast as it goes) are the same code.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +86,8 @@ pub struct Analysis {
     movers: Option<Movers>,
     scene: Scene,
     clips: Vec<PendingClip>,
+    /// Zones that were said to show a road.
+    roads: HashSet<ZoneId>,
     counts: Counts,
 }
 
@@ -109,6 +112,7 @@ impl Analysis {
             movers: (!falling.is_empty()).then(|| Movers::new(&falling)),
             scene: Scene::new(&camera.zones),
             clips: Vec::new(),
+            roads: HashSet::new(),
             counts: Counts::default(),
             camera,
             detector,
@@ -220,6 +224,7 @@ impl Analysis {
             }
         }
         let observations = self.scene.observe(&findings, self.desk.local(&captured));
+        self.warn_of_roads();
         for seen in &observations {
             self.state(seen, picture, findings.objects.as_deref());
         }
@@ -227,6 +232,16 @@ impl Analysis {
             self.desk.looked(&self.camera, &captured);
         }
         looked(Looked { camera: &self.camera, picture, findings: &findings, scene: &self.scene });
+    }
+
+    /// The self-test of zones for thrown objects: says once that one shows a road.
+    fn warn_of_roads(&mut self) {
+        for zone in self.scene.busy() {
+            if self.roads.insert(zone.clone()) {
+                let camera = &self.camera.id;
+                tracing::warn!(%camera, %zone, "so much passes here that this is no quiet facade: thrown objects cannot be told from traffic; leave road and ground out of the zone, or aim the camera at the facade");
+            }
+        }
     }
 
     fn detect(&mut self, picture: &Picture) -> Option<Vec<Detection>> {

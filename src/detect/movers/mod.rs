@@ -1,59 +1,55 @@
-//! Small moving things without a network: what differs from two earlier pictures, after the camera's shake is taken out.
+//! Small moving things without a network: what differs from the place's usual look, after the camera's shake is taken out.
 //!
-//! The place where a thing *is* differs from both earlier pictures; the place it left differs from one only. So the smaller
-//! of both differences shows things at the newest capture time, with no delay (three-picture difference). A map of how
-//! restless each place usually is raises the threshold over trees, screens and edges that tremble with the mast.
+//! The usual look is a running median of each pixel, so that a thing shows whole, also while it is still slow, and leaves no
+//! trace. A map of how restless each place usually is raises the threshold over trees, screens and edges that tremble.
 
 mod blobs;
 mod shift;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::detection::Mover;
 use crate::frame::Picture;
 use crate::geometry::{BBox, Point, Polygon};
 
-/// Pictures are analysed at most this wide; wider ones are reduced by a whole number. At 25 pictures/s this costs about a
-/// tenth of a core.
+/// Pictures are analysed at most this wide; wider ones are reduced by a whole number.
 const WIDTH_MAX: usize = 1280;
 /// Most movers per picture, most contrasted first.
 const MOVERS_MAX: usize = 25;
-/// Age of the two earlier pictures, in seconds: so far back that a slow thing has left its place.
-const AGES_S: (f64, f64) = (0.06, 0.12);
-/// Earlier pictures older than this say nothing about motion any more, in seconds.
-const AGE_S_MAX: f64 = 0.7;
-/// Earlier pictures kept, at most: 0.12 s at 50 pictures/s and one to spare.
-const PAST_MAX: usize = 8;
+/// After a gap of this many seconds the usual look is learnt anew.
+const GAP_S_MAX: f64 = 5.0;
 /// A thing is not larger than this share of the picture's height, either way.
 const SIZE_MAX: f32 = 0.12;
 /// Least area in analysed pixels.
 const AREA_MIN: u32 = 2;
 /// When more than this share of the picture changes at once, the light or the lens changed, not the scene.
 const CHANGED_MAX: f32 = 0.06;
-/// When the mean grey level jumps by this much between two pictures, it is the exposure or the infrared filter.
-const EXPOSURE_STEP_MAX: f32 = 12.0;
+/// The same when its noise is suddenly this many times what it was, and two grey levels.
+const NOISE_JUMP: f32 = 2.5;
+/// If that lasts for so many seconds, the look is learnt anew.
+const CHANGED_S_MAX: f64 = 0.2;
+/// A change of exposure up to this factor, either way, is evened out; beyond it the look is learnt anew.
+const EXPOSURE_MAX: f32 = 1.5;
 /// Side of the squares of the restlessness map, in analysed pixels.
 const SQUARE: usize = 8;
-/// Time constant of the restlessness map in seconds.
-const RESTLESS_S: f64 = 0.6;
+/// Time constant of the restlessness map in seconds: one thing that falls leaves nearly nothing in it.
+const RESTLESS_S: f64 = 3.0;
+/// A square counts as no more restless than this many grey levels beyond the noise at a time, for the same reason.
+const RESTLESS_MAX: f32 = 10.0;
 /// Grey levels that every threshold has at least.
-const THRESHOLD_MIN: f32 = 3.0;
+const THRESHOLD_MIN: f32 = 2.5;
 /// Thresholds rise by this much per grey level of the picture's noise ...
-const PER_NOISE: f32 = 3.0;
+const PER_NOISE: f32 = 4.5;
 /// ... and by this much per grey level by which a place is usually more restless than the picture.
-const PER_RESTLESSNESS: f32 = 3.0;
-/// Time constant in seconds in which a lasting turn of the camera becomes its new rest position.
+const PER_RESTLESSNESS: f32 = 4.0;
+/// The usual look follows by one grey level in this many seconds: a running median.
+const FOLLOWS_S: f64 = 0.04;
+/// Time constant in seconds in which a lasting turn of the camera is told from shake ...
 const REST_S: f64 = 5.0;
-
-/// An earlier picture, cut to the zones and reduced.
-struct Past {
-    media: Duration,
-    luma: Vec<u8>,
-    /// How far the camera had moved since the first picture, in analysed pixels.
-    moved: (f32, f32),
-    mean: f32,
-}
+/// ... and so many analysed pixels of it make the look be learnt anew.
+const TURNED_MAX: f32 = 2.0;
+/// A smaller shift than this, in pixels, is noise.
+const SHIFT_MIN: f32 = 0.06;
 
 /// The part of the picture that is analysed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,29 +64,40 @@ struct Cut {
     size: (usize, usize),
 }
 
+/// How the place usually looks.
+struct Look {
+    luma: Vec<u8>,
+    mean: f32,
+    last: Duration,
+    /// Seconds that the running median has yet to follow.
+    owed_s: f64,
+    /// Seconds since when nearly everything differs.
+    changed_s: f64,
+    /// Usual strength per square beyond the noise, and the usual noise, in grey levels.
+    restless: Vec<f32>,
+    noise: f32,
+    /// Pictures that these were learnt from.
+    pictures: u32,
+    /// By how much the last picture was shifted, and the slow mean of that, in analysed pixels.
+    shift: (f32, f32),
+    turned: (f32, f32),
+}
+
 /// Finds small moving things in every picture of one camera.
 pub struct Movers {
     zones: Vec<Polygon>,
     cut: Option<Cut>,
-    past: VecDeque<Past>,
-    restless: Vec<f32>,
-    /// Where the camera rests, as `Past::moved`; what shake is measured against.
-    rest: (f32, f32),
+    look: Option<Look>,
+    strength: Vec<u8>,
 }
 
 impl Movers {
     /// Watches the zones' surroundings; no zones: the whole picture.
     pub fn new(zones: &[Polygon]) -> Self {
-        Self {
-            zones: zones.to_vec(),
-            cut: None,
-            past: VecDeque::new(),
-            restless: Vec::new(),
-            rest: (0.0, 0.0),
-        }
+        Self { zones: zones.to_vec(), cut: None, look: None, strength: Vec::new() }
     }
 
-    /// Takes the next picture; gives what moves in it, at most 25, most contrasted first. Empty on the first pictures, after
+    /// Takes the next picture; gives what moves in it, at most 25, most contrasted first. Empty on the first picture, after
     /// a gap, and after a global change (exposure, infrared switch, another picture size).
     pub fn observe(&mut self, picture: &Picture) -> Vec<Mover> {
         let Some(cut) = Cut::new(&self.zones, picture) else { return Vec::new() };
@@ -98,60 +105,41 @@ impl Movers {
             *self = Self { cut: Some(cut), ..Self::new(&self.zones) };
         }
         let media = picture.captured.media;
-        let luma = cut.reduced(picture);
-        let mean = mean_of(&luma);
-        let age_s = |p: &Past| media.saturating_sub(p.media).as_secs_f64();
-        self.past.retain(|p| age_s(p) <= AGE_S_MAX);
-        let (width, _) = cut.size;
-        let since_last_s = self.past.back().map_or(0.0, age_s);
-        let moved = self.past.back().map_or(self.rest, |last| {
-            let (dx, dy) = shift::between(&last.luma, &luma, width);
-            (last.moved.0 + dx, last.moved.1 + dy)
+        let mut luma = cut.reduced(picture);
+        let found = self.look.as_mut().and_then(|look| {
+            let since_s = media.saturating_sub(look.last).as_secs_f64();
+            if since_s > GAP_S_MAX || !look.evened(&mut luma, black(picture)) {
+                return None;
+            }
+            look.stabilised(&mut luma, cut.size, since_s)?;
+            let found = look.differing(&luma, cut.size, since_s, &mut self.strength);
+            look.changed_s = if found.is_some() { 0.0 } else { look.changed_s + since_s };
+            look.follow(&luma, since_s);
+            look.last = media;
+            (look.changed_s <= CHANGED_S_MAX).then(|| found.unwrap_or_default())
         });
-        let followed = (1.0 - (-since_last_s / REST_S).exp()) as f32;
-        self.rest.0 += followed * (moved.0 - self.rest.0);
-        self.rest.1 += followed * (moved.1 - self.rest.1);
-
-        let older = |least_s: f64| self.past.iter().rev().find(|p| age_s(p) >= least_s);
-        let pair = older(AGES_S.0).and_then(|near| {
-            let far = older(AGES_S.1.max(age_s(near) + 1e-3))?;
-            Some((near, far))
-        });
-        let found = pair.map_or_else(Vec::new, |(near, far)| {
-            let difference = Difference::new(&cut, &luma, mean, moved, near, far);
-            let alpha = (1.0 - (-since_last_s / RESTLESS_S).exp()) as f32;
-            let thresholds = difference.thresholds(&mut self.restless, alpha);
-            let steady =
-                (mean - near.mean).abs() <= EXPOSURE_STEP_MAX && (mean - far.mean).abs() <= EXPOSURE_STEP_MAX;
-            if steady { difference.blobs(&thresholds) } else { Vec::new() }
-        });
-        self.past.push_back(Past { media, luma, moved, mean });
-        if self.past.len() > PAST_MAX {
-            self.past.pop_front();
+        if found.is_none() {
+            self.look = Some(Look::new(luma, media, self.look.take()));
         }
-        self.movers(&cut, moved, found)
+        movers(&cut, found.unwrap_or_default())
     }
+}
 
-    fn movers(&self, cut: &Cut, moved: (f32, f32), mut found: Vec<blobs::Blob>) -> Vec<Mover> {
-        let side_max = SIZE_MAX * cut.of.1 as f32 / cut.scale as f32;
-        found.retain(|b| b.area >= AREA_MIN && b.width as f32 <= side_max && b.height as f32 <= side_max);
-        // Contrast first, size second: a large faint shadow is less of a thing than a small clear one.
-        let weight = |b: &blobs::Blob| b.contrast * (b.area as f32).powf(0.25);
-        found.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
-        found.truncate(MOVERS_MAX);
-        let shake = (moved.0 - self.rest.0, moved.1 - self.rest.1);
-        let ratio =
-            |v: f32, at: usize, of: usize| ((v + at as f32) * cut.scale as f32 / of as f32).clamp(0.0, 1.0);
-        let mover = |b: &blobs::Blob| Mover {
-            at: Point {
-                x: ratio(b.x - shake.0, cut.at.0, cut.of.0),
-                y: ratio(b.y - shake.1, cut.at.1, cut.of.1),
-            },
-            area_px: b.area as f32 * (cut.scale * cut.scale) as f32,
-            contrast: b.contrast,
-        };
-        found.iter().map(mover).collect()
-    }
+fn movers(cut: &Cut, mut found: Vec<blobs::Blob>) -> Vec<Mover> {
+    let side_max = SIZE_MAX * cut.of.1 as f32 / cut.scale as f32;
+    found.retain(|b| b.area >= AREA_MIN && b.width as f32 <= side_max && b.height as f32 <= side_max);
+    // Contrast first, size second: a large faint shadow is less of a thing than a small clear one.
+    let weight = |b: &blobs::Blob| b.contrast * (b.area as f32).powf(0.25);
+    found.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+    found.truncate(MOVERS_MAX);
+    let ratio =
+        |v: f32, at: usize, of: usize| ((v + at as f32) * cut.scale as f32 / of as f32).clamp(0.0, 1.0);
+    let mover = |b: &blobs::Blob| Mover {
+        at: Point { x: ratio(b.x, cut.at.0, cut.of.0), y: ratio(b.y, cut.at.1, cut.of.1) },
+        area_px: b.area as f32 * (cut.scale * cut.scale) as f32,
+        contrast: b.contrast,
+    };
+    found.iter().map(mover).collect()
 }
 
 impl Cut {
@@ -196,119 +184,169 @@ impl Cut {
     }
 }
 
+/// The luma of black: exposure multiplies what is above it.
+fn black(picture: &Picture) -> f32 {
+    if picture.full_range { 0.0 } else { 16.0 }
+}
+
 fn mean_of(luma: &[u8]) -> f32 {
     let sampled = luma.iter().step_by(7);
     let count = sampled.len().max(1);
     sampled.map(|&v| v as u64).sum::<u64>() as f32 / count as f32
 }
 
-/// What differs from both earlier pictures.
-struct Difference {
-    width: usize,
-    height: usize,
-    /// Smoothed lesser difference, grey levels.
-    lesser: Vec<u8>,
-    /// Mean difference from the nearer picture per square of the restlessness map.
-    squares: Vec<f32>,
-    columns: usize,
-}
-
-impl Difference {
-    fn new(cut: &Cut, luma: &[u8], mean: f32, moved: (f32, f32), near: &Past, far: &Past) -> Self {
-        let (width, height) = cut.size;
-        let (columns, rows) = (width.div_ceil(SQUARE), height.div_ceil(SQUARE));
-        let mut raw = vec![0u8; width * height];
-        let mut squares = vec![0f32; columns * rows];
-        let offset = |p: &Past| {
-            let dx = (p.moved.0 - moved.0).round() as isize;
-            let dy = (p.moved.1 - moved.1).round() as isize;
-            (dx, dy, (p.mean - mean).round() as i16)
-        };
-        let ((ax, ay, a_step), (bx, by, b_step)) = (offset(near), offset(far));
-        let margin_x = ax.unsigned_abs().max(bx.unsigned_abs()).min(width / 4);
-        let margin_y = ay.unsigned_abs().max(by.unsigned_abs()).min(height / 4);
-        for y in margin_y..height - margin_y {
-            let line = |p: &'_ [u8], dx: isize, dy: isize| {
-                let start = (y as isize + dy).clamp(0, height as isize - 1) as usize * width;
-                let from = (start + margin_x).saturating_add_signed(dx).min(p.len() - (width - 2 * margin_x));
-                from..from + width - 2 * margin_x
-            };
-            let now = &luma[y * width + margin_x..(y + 1) * width - margin_x];
-            let a = &near.luma[line(&near.luma, ax, ay)];
-            let b = &far.luma[line(&far.luma, bx, by)];
-            let out = &mut raw[y * width + margin_x..(y + 1) * width - margin_x];
-            let of_row = &mut squares[y / SQUARE * columns..][..columns];
-            for (i, (((&now, &a), &b), out)) in now.iter().zip(a).zip(b).zip(out).enumerate() {
-                let da = (now as i16 + a_step - a as i16).unsigned_abs();
-                let db = (now as i16 + b_step - b as i16).unsigned_abs();
-                *out = da.min(db).min(255) as u8;
-                of_row[(i + margin_x) / SQUARE] += da as f32;
-            }
+impl Look {
+    /// What this picture shows; restless places stay restless.
+    fn new(luma: Vec<u8>, last: Duration, before: Option<Self>) -> Self {
+        let mean = mean_of(&luma);
+        let (restless, noise, pictures) =
+            before.map_or((Vec::new(), 0.0, 0), |b| (b.restless, b.noise, b.pictures.min(10)));
+        let zero = (0.0, 0.0);
+        Self {
+            luma,
+            mean,
+            last,
+            owed_s: 0.0,
+            changed_s: 0.0,
+            restless,
+            noise,
+            pictures,
+            shift: zero,
+            turned: zero,
         }
-        for square in &mut squares {
-            *square /= (SQUARE * SQUARE) as f32;
-        }
-        Self { width, height, lesser: smoothed(&raw, width, height), squares, columns }
     }
 
-    /// The threshold of each square, from the noise of the picture and the restlessness of the place, which is then updated.
-    fn thresholds(&self, restless: &mut Vec<f32>, alpha: f32) -> Vec<f32> {
-        if restless.len() != self.squares.len() {
-            restless.clone_from(&self.squares);
+    /// Brings a picture with this black to the exposure of the usual look; false if they are too far apart for that.
+    fn evened(&self, luma: &mut [u8], black: f32) -> bool {
+        let factor = (self.mean - black).max(1.0) / (mean_of(luma) - black).max(1.0);
+        if !(1.0 / EXPOSURE_MAX..=EXPOSURE_MAX).contains(&factor) {
+            return false;
         }
+        if (factor - 1.0).abs() > 0.005 {
+            let table: [u8; 256] =
+                std::array::from_fn(|v| ((v as f32 - black) * factor + black + 0.5).clamp(0.0, 255.0) as u8);
+            luma.iter_mut().for_each(|v| *v = table[*v as usize]);
+        }
+        true
+    }
+
+    /// Takes the camera's shake out of a picture; `None` if the camera has turned for good.
+    fn stabilised(
+        &mut self,
+        luma: &mut Vec<u8>,
+        (width, height): (usize, usize),
+        since_s: f64,
+    ) -> Option<()> {
+        self.shift = shift::from(&self.luma, luma, width, self.shift);
+        let followed = (1.0 - (-since_s / REST_S).exp()) as f32;
+        self.turned.0 += followed * (self.shift.0 - self.turned.0);
+        self.turned.1 += followed * (self.shift.1 - self.turned.1);
+        if self.turned.0.hypot(self.turned.1) > TURNED_MAX {
+            return None;
+        }
+        if self.shift.0.hypot(self.shift.1) >= SHIFT_MIN {
+            *luma = shift::moved_back(luma, (width, height), self.shift);
+        }
+        Some(())
+    }
+
+    /// What stands out of the usual look; `None` after a global change.
+    fn differing(
+        &mut self,
+        luma: &[u8],
+        (width, height): (usize, usize),
+        since_s: f64,
+        strength: &mut Vec<u8>,
+    ) -> Option<Vec<blobs::Blob>> {
+        smoothed_difference(luma, &self.luma, width, height, strength);
+        let (columns, rows) = (width.div_ceil(SQUARE), height.div_ceil(SQUARE));
+        let mut squares = vec![0u32; columns * rows];
+        for (y, row) in strength.chunks_exact(width).enumerate() {
+            let of_row = &mut squares[y / SQUARE * columns..][..columns];
+            for (sum, run) in of_row.iter_mut().zip(row.chunks(SQUARE)) {
+                *sum += run.iter().map(|&v| u32::from(v)).sum::<u32>();
+            }
+        }
+        let squares: Vec<f32> = squares.iter().map(|&s| s as f32 / (SQUARE * SQUARE) as f32).collect();
         // The median is the noise as long as less than half of the picture moves.
-        let mut sorted = self.squares.clone();
+        let mut sorted = squares.clone();
         let middle = sorted.len() / 2;
         let (_, noise, _) = sorted.select_nth_unstable_by(middle, f32::total_cmp);
-        let noise = noise.max(0.8);
-        let rows = self.squares.len() / self.columns;
-        let thresholds = (0..self.squares.len()).map(|i| {
-            let (row, column) = (i / self.columns, i % self.columns);
-            let mut worst = 0.0f32;
-            for r in row.saturating_sub(1)..(row + 2).min(rows) {
-                for c in column.saturating_sub(1)..(column + 2).min(self.columns) {
-                    worst = worst.max(restless[r * self.columns + c]);
-                }
-            }
-            THRESHOLD_MIN + PER_NOISE * noise + PER_RESTLESSNESS * (worst - noise).max(0.0)
-        });
-        let thresholds = thresholds.collect();
-        for (old, new) in restless.iter_mut().zip(&self.squares) {
-            *old += alpha * (new - *old);
+        let noise = noise.max(0.3);
+        let steady = self.pictures == 0 || noise <= NOISE_JUMP * self.noise + 2.0;
+        let thresholds = self.thresholds(noise, columns, squares.len());
+        self.pictures = self.pictures.saturating_add(1);
+        // The mean of the first pictures, later of the last seconds.
+        let alpha = (1.0 / self.pictures as f32).max((1.0 - (-since_s / RESTLESS_S).exp()) as f32);
+        self.noise += alpha * (noise - self.noise);
+        for (usual, now) in self.restless.iter_mut().zip(&squares) {
+            *usual += alpha * ((now - noise).clamp(0.0, RESTLESS_MAX) - *usual);
         }
-        thresholds
+        if !steady {
+            return None;
+        }
+        let over = |x: usize, y: usize| {
+            f32::from(strength[y * width + x]) > thresholds[y / SQUARE * columns + x / SQUARE]
+        };
+        let changed_max = (CHANGED_MAX * (width * height) as f32) as usize;
+        blobs::connected(strength, width, height, over, changed_max)
     }
 
-    /// Connected parts above the thresholds; empty if too much changed at once.
-    fn blobs(&self, thresholds: &[f32]) -> Vec<blobs::Blob> {
-        let over = |x: usize, y: usize| {
-            let threshold = thresholds[y / SQUARE * self.columns + x / SQUARE];
-            self.lesser[y * self.width + x] as f32 > threshold
+    /// The threshold of each of so many squares, from the noise of the picture and the restlessness of the place.
+    fn thresholds(&mut self, noise: f32, columns: usize, count: usize) -> Vec<f32> {
+        self.restless.resize(count, 0.0);
+        let rows = count / columns;
+        let threshold = |i: usize| {
+            let (row, column) = (i / columns, i % columns);
+            let mut worst = 0.0f32;
+            for r in row.saturating_sub(1)..(row + 2).min(rows) {
+                for c in column.saturating_sub(1)..(column + 2).min(columns) {
+                    worst = worst.max(self.restless[r * columns + c]);
+                }
+            }
+            THRESHOLD_MIN + PER_NOISE * noise + PER_RESTLESSNESS * worst
         };
-        let changed_max = (CHANGED_MAX * (self.width * self.height) as f32) as usize;
-        blobs::connected(&self.lesser, self.width, self.height, over, changed_max).unwrap_or_default()
+        (0..count).map(threshold).collect()
+    }
+
+    /// The running median follows the picture.
+    fn follow(&mut self, luma: &[u8], since_s: f64) {
+        self.owed_s += since_s;
+        let step = (self.owed_s / FOLLOWS_S).round().min(8.0) as u8;
+        if step == 0 {
+            return;
+        }
+        self.owed_s = 0.0;
+        for (usual, now) in self.luma.iter_mut().zip(luma) {
+            let up = now.saturating_sub(*usual).min(step);
+            let down = usual.saturating_sub(*now).min(step);
+            *usual = *usual + up - down;
+        }
     }
 }
 
-/// Mean of 3 x 3 pixels; edges stay 0, there is nothing to compare them with.
-fn smoothed(raw: &[u8], width: usize, height: usize) -> Vec<u8> {
-    let mut across = vec![0u16; width * height];
-    for (row, out) in raw.chunks_exact(width).zip(across.chunks_exact_mut(width)) {
-        for (out, three) in out[1..].iter_mut().zip(row.windows(3)) {
-            *out = three[0] as u16 + three[1] as u16 + three[2] as u16;
+/// Difference of two pictures, its mean over 3 x 3 pixels, without sign: noise cancels, a thing does not. Edges are 0.
+fn smoothed_difference(a: &[u8], b: &[u8], width: usize, height: usize, strength: &mut Vec<u8>) {
+    strength.clear();
+    strength.resize(width * height, 0);
+    let mut across = [vec![0i16; width], vec![0i16; width], vec![0i16; width]];
+    let mut difference = vec![0i16; width];
+    for y in 0..height {
+        let line = y * width..(y + 1) * width;
+        for ((d, &a), &b) in difference.iter_mut().zip(&a[line.clone()]).zip(&b[line]) {
+            *d = i16::from(a) - i16::from(b);
+        }
+        for (sum, three) in across[y % 3][1..].iter_mut().zip(difference.windows(3)) {
+            *sum = three[0] + three[1] + three[2];
+        }
+        if y < 2 {
+            continue;
+        }
+        let out = &mut strength[(y - 1) * width + 1..y * width - 1];
+        let rows = across[0][1..].iter().zip(&across[1][1..]).zip(&across[2][1..]);
+        for (out, ((p, q), r)) in out.iter_mut().zip(rows) {
+            // 57 / 512 is a ninth.
+            *out = ((i32::from(p + q + r).unsigned_abs() * 57) >> 9) as u8;
         }
     }
-    let mut smooth = vec![0u8; width * height];
-    for y in 1..height.saturating_sub(1) {
-        let (above, here, below) = (
-            &across[(y - 1) * width..y * width],
-            &across[y * width..(y + 1) * width],
-            &across[(y + 1) * width..(y + 2) * width],
-        );
-        let out = &mut smooth[y * width..(y + 1) * width];
-        for (((out, a), h), b) in out.iter_mut().zip(above).zip(here).zip(below) {
-            *out = ((a + h + b) / 9) as u8;
-        }
-    }
-    smooth
 }

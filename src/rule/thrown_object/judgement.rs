@@ -5,13 +5,16 @@
 use crate::geometry::{Point, Polygon};
 
 use super::curve::Curve;
+use super::gravity::Gravity;
 use super::linker::Sighting;
 use super::wall::Wall;
 
-/// A path starts in the zone if it starts at most this far outside, in lines.
-const ENTRY_SLACK: f64 = 8.0;
-/// Least duration in seconds.
-const DURATION_S_MIN: f64 = 0.3;
+/// A path starts in the zone if it starts at most this far outside, in lines; and ends at its edge likewise.
+const EDGE_SLACK: f64 = 8.0;
+/// Least duration in seconds of what was seen to leave the zone, or has ended on a wall that is not calibrated ...
+const DURATION_S_MIN: f64 = 0.6;
+/// ... and of what still goes on, or was lost on the way: pigeons drop from a ledge for nearly as long.
+const SURE_S_MIN: f64 = 1.1;
 /// Most sideways per downwards.
 const SLANT_MAX: f64 = 1.2;
 /// Most scatter about the curve, in lines.
@@ -19,7 +22,7 @@ const RMS_MAX: f64 = 2.0;
 /// Least share of the pictures between first and last sighting that saw it.
 const SEEN_SHARE_MIN: f64 = 0.55;
 /// Least share of the path that the curve explains: what circles before it dives is a bird.
-const EXPLAINED_SHARE_MIN: f64 = 0.5;
+const EXPLAINED_SHARE_MIN: f64 = 0.6;
 /// Least acceleration, certain to one standard error, in lines per second squared.
 const ACCELERATION_MIN: f64 = 25.0;
 /// Least speed at the end, in lines per second.
@@ -28,16 +31,26 @@ const LAST_SPEED_MIN: f64 = 60.0;
 const CURVED_MIN: f64 = 3.0;
 /// What comes after the fitted part must go on falling at this share of its speed.
 const TAIL_SPEED_MIN: f64 = 0.5;
-/// Acceleration on the facade, m/s²: gravity less drag, throw, shake and calibration (true falls measured 3.9 to 15).
+/// Acceleration on the facade, m/s²: gravity less drag, throw and calibration (true falls measured 3.9 to 15) ...
 const GRAVITY_M: (f64, f64) = (3.5, 15.0);
+/// ... known to one standard error of this: a short arc of a leaf fits anything.
+const GRAVITY_ERROR_M_MAX: f64 = 1.5;
+/// Acceleration sideways on the facade, m/s², beyond two standard errors: birds and leaves turn, thrown things do not.
+const ASIDE_M_MAX: f64 = 3.0;
 /// Least speed at the end on the facade, m/s.
-const LAST_SPEED_M_MIN: f64 = 4.0;
+const LAST_SPEED_M_MIN: f64 = 7.0;
+/// Gravity and drag may explain a path this many times worse than the free curve, and these metres.
+const MODEL_WORSE_MAX: (f64, f64) = (2.5, 0.05);
+/// What is already faster than this, in m/s, when first seen must be seen longer.
+const FIRST_SPEED_M_MAX: f64 = 8.0;
+/// Seconds for that: a leaf near the camera seems to be as fast as a stone.
+const LATE_S_MIN: f64 = 1.4;
 /// A break of more than this many seconds ends the fitted part.
 const BREAK_S_MAX: f64 = 0.3;
 /// Random triples tried for a first curve; with half of the points good, one of 40 is good with probability 0.995.
 const TRIALS: usize = 40;
-/// Standard gravity, m/s².
-const G: f64 = 9.80665;
+/// Things leave a hand or a railing about so many metres before the wall, and look higher for it.
+const OUTSIDE_M: f64 = 0.8;
 
 /// What a zone asks of a fall.
 #[derive(Debug, Clone)]
@@ -67,57 +80,186 @@ pub struct Fallen {
     pub release_height_m: Option<(f32, f32)>,
     /// Mean area in lines squared.
     pub area: f64,
+    /// Whether it had not ended when it was judged.
+    pub goes_on: bool,
     /// Whether it is as long as the zone asks; shorter ones only witness that something drips here.
     pub long_enough: bool,
 }
 
-/// Judges a path; `None` if it is no fall.
-pub fn judge(path: &[Sighting], demands: &Demands) -> Option<Fallen> {
+/// What was measured of a path: its part that one low-order curve explains, and how it moved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// The sightings that fit, in order.
+    pub points: Vec<Sighting>,
+    /// Share of the path that they are.
+    pub explained_share: f64,
+    /// Share of the pictures between first and last of them that saw it.
+    pub seen_share: f64,
+    /// Seconds from the first to the last.
+    pub duration_s: f64,
+    /// Down, in lines.
+    pub fall: f64,
+    /// Sideways, in lines, without sign.
+    pub aside: f64,
+    /// Scatter about the curves, down and sideways, in lines.
+    pub rms: (f64, f64),
+    /// Acceleration downwards and its standard error, in lines per second squared.
+    pub acceleration: (f64, f64),
+    /// Speed downwards of the last sighting, in lines per second.
+    pub last_speed: f64,
+    /// How many times worse a straight line explains it, squared.
+    pub curved: f64,
+    /// Speed after the last fitting sighting as a share of the last speed; 1 if little came after.
+    pub tail: f64,
+    /// Whether it begins in the zone.
+    pub enters: bool,
+    /// Whether its end is the zone's or the picture's edge.
+    pub leaves: bool,
+    /// Where it began, by back-extrapolation, in the picture.
+    pub release: Point,
+    /// The same in metres on the wall, if that is calibrated.
+    pub metric: Option<Metric>,
+}
+
+/// What was measured on a calibrated wall, in metres and seconds; down is positive.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metric {
+    /// Metres fallen.
+    pub fall: f64,
+    /// Acceleration downwards and its standard error.
+    pub gravity: (f64, f64),
+    /// Gravity and drag, fitted.
+    pub model: Gravity,
+    /// Speed downwards of the last sighting.
+    pub last_speed: f64,
+    /// Acceleration sideways and its standard error.
+    pub aside: (f64, f64),
+    /// Scatter in height about the free curve.
+    pub rms: f64,
+    /// Metres to the right and above ground of the first sighting.
+    pub first: (f64, f64),
+}
+
+/// Measures a path; `None` if no curve explains enough of it to measure anything.
+pub fn measure(path: &[Sighting], demands: &Demands) -> Option<Measured> {
     let top = path.iter().map(|s| s.y).fold(f64::INFINITY, f64::min);
     let bottom = path.iter().map(|s| s.y).fold(f64::NEG_INFINITY, f64::max);
     let duration_s = path.last()?.t - path.first()?.t;
     // Cheap things first: most paths are leaves that tremble on the spot.
-    if path.len() < 5 || bottom - top < 15.0 || duration_s < 0.8 * DURATION_S_MIN {
+    if path.len() < 5 || bottom - top < 15.0 || duration_s < 0.7 * DURATION_S_MIN {
         return None;
     }
     let fitting = explained(path)?;
     let points: Vec<Sighting> = fitting.iter().map(|&i| path[i]).collect();
-    let (first, last) = (points.first()?, points.last()?);
-    let explained_share = points.len() as f64 / path.len() as f64;
+    let (first, last) = (*points.first()?, *points.last()?);
     let pictures = (last.picture - first.picture + 1) as f64;
-    let (fall, aside) = (last.y - first.y, (last.x - first.x).abs());
-    let x = series(&points, |s| s.x);
-    let y = series(&points, |s| s.y);
+    let (x, y) = (Curve::fit(&series(&points, |s| s.x), 2)?, series(&points, |s| s.y));
     let parabola = Curve::fit(&y, 2)?;
     let curve = if points.len() >= 9 { Curve::fit(&y, 3)? } else { parabola };
-    let (acceleration, uncertain) = parabola.acceleration();
-    let line = Curve::fit(&y, 1)?;
     let last_speed = parabola.speed_at(last.t);
-    let is_fall = last.t - first.t >= DURATION_S_MIN
-        && fall > 0.0
-        && aside <= SLANT_MAX * fall
-        && curve.rms <= RMS_MAX
-        && Curve::fit(&x, 2)?.rms <= 1.3 * RMS_MAX
-        && points.len() as f64 >= SEEN_SHARE_MIN * pictures
-        && explained_share >= EXPLAINED_SHARE_MIN
-        && acceleration - uncertain >= ACCELERATION_MIN
-        && last_speed >= LAST_SPEED_MIN
-        && line.rms.powi(2) >= CURVED_MIN * curve.rms.powi(2).max(0.05)
-        && falls_on(path, *fitting.last()?, last_speed)
-        && enters(demands, first);
-    if !is_fall {
+    Some(Measured {
+        explained_share: points.len() as f64 / path.len() as f64,
+        seen_share: points.len() as f64 / pictures,
+        duration_s: last.t - first.t,
+        fall: last.y - first.y,
+        aside: (last.x - first.x).abs(),
+        rms: (curve.rms, x.rms),
+        acceleration: parabola.acceleration(),
+        last_speed,
+        curved: Curve::fit(&y, 1)?.rms.powi(2) / curve.rms.powi(2).max(0.05),
+        tail: tail(path, *fitting.last()?, last_speed),
+        enters: within(demands, first.x, first.y, EDGE_SLACK),
+        leaves: leaves(demands, &last, x.speed_at(last.t), last_speed),
+        release: released_in_picture(demands, &first, &parabola),
+        metric: demands.wall.as_ref().and_then(|wall| metric(wall, demands, &points)),
+        points,
+    })
+}
+
+fn metric(wall: &Wall, demands: &Demands, points: &[Sighting]) -> Option<Metric> {
+    let metres: Vec<(f64, f64)> = points
+        .iter()
+        .map(|s| wall.metres(Point { x: (s.x / demands.lines_per_x) as f32, y: (s.y / 360.0) as f32 }))
+        .collect();
+    let down: Vec<(f64, f64)> = points.iter().zip(&metres).map(|(s, m)| (s.t, -m.1)).collect();
+    let across: Vec<(f64, f64)> = points.iter().zip(&metres).map(|(s, m)| (s.t, m.0)).collect();
+    let parabola = Curve::fit(&down, 2)?;
+    let curve = if points.len() >= 9 { Curve::fit(&down, 3)? } else { parabola };
+    let (first, last) = (down.first()?, down.last()?);
+    Some(Metric {
+        fall: last.1 - first.1,
+        gravity: parabola.acceleration(),
+        model: Gravity::fit(&down)?,
+        last_speed: parabola.speed_at(last.0),
+        aside: Curve::fit(&across, 2)?.acceleration(),
+        rms: curve.rms,
+        first: (metres[0].0, -curve.at(first.0)),
+    })
+}
+
+impl Measured {
+    /// Whether nothing but a fall moves like this. `complete`: the path has ended.
+    fn is_fall(&self, complete: bool) -> bool {
+        let (acceleration, uncertain) = self.acceleration;
+        let least_s = match &self.metric {
+            Some(metric) if metric.model.speed > FIRST_SPEED_M_MAX => LATE_S_MIN,
+            metric if complete && (self.leaves || metric.is_none()) => DURATION_S_MIN,
+            _ => SURE_S_MIN,
+        };
+        self.duration_s >= least_s
+            && self.fall > 0.0
+            && self.aside <= SLANT_MAX * self.fall
+            && self.rms.0 <= RMS_MAX
+            && self.rms.1 <= 1.3 * RMS_MAX
+            && self.seen_share >= SEEN_SHARE_MIN
+            && self.explained_share >= EXPLAINED_SHARE_MIN
+            && acceleration - uncertain >= ACCELERATION_MIN
+            && self.last_speed >= LAST_SPEED_MIN
+            && self.curved >= CURVED_MIN
+            && self.tail >= TAIL_SPEED_MIN
+            && self.enters
+            && self.metric.is_none_or(|m| m.is_fall())
+    }
+}
+
+impl Metric {
+    fn is_fall(&self) -> bool {
+        (GRAVITY_M.0..=GRAVITY_M.1).contains(&self.gravity.0)
+            && self.gravity.1 <= GRAVITY_ERROR_M_MAX
+            && self.aside.0.abs() - 2.0 * self.aside.1 <= ASIDE_M_MAX
+            && self.aside.0.abs() <= 1.5 * ASIDE_M_MAX
+            && self.last_speed >= LAST_SPEED_M_MIN
+            && self.model.rms <= MODEL_WORSE_MAX.0 * self.rms + MODEL_WORSE_MAX.1
+    }
+}
+
+/// Judges a path; `None` if it is no fall. `complete`: it has ended; what still goes on must convince more.
+pub fn judge(path: &[Sighting], demands: &Demands, complete: bool) -> Option<Fallen> {
+    let measured = measure(path, demands)?;
+    if !measured.is_fall(complete) {
         return None;
     }
+    let points = measured.points;
+    let fallen_far = match measured.metric {
+        Some(metric) => metric.fall >= demands.fall_min,
+        None => measured.fall >= 36.0 * demands.fall_min,
+    };
     let mut fallen = Fallen {
-        weight: points.len() as f64 * explained_share,
-        release: released_in_picture(demands, first, &parabola),
+        weight: points.len() as f64 * measured.explained_share,
+        release: measured.release,
         release_height_m: None,
         area: points.iter().map(|s| s.area).sum::<f64>() / points.len() as f64,
-        long_enough: points.len() >= demands.points_min && fall >= 36.0 * demands.fall_min,
+        long_enough: points.len() >= demands.points_min && fallen_far,
+        goes_on: !complete,
         points,
     };
-    if let Some(wall) = &demands.wall {
-        on_the_wall(wall, demands, &mut fallen)?;
+    if let (Some(wall), Some(metric)) = (&demands.wall, &measured.metric) {
+        let unseen_m = metric.model.unseen().min(15.0);
+        let (along, height_m) = (metric.first.0, metric.first.1 + unseen_m);
+        fallen.release = wall.picture((along, height_m));
+        let outside_m = OUTSIDE_M * wall.steepness(fallen.release, demands.lines_per_x / 360.0);
+        let error_m = 1.0 + 0.3 * unseen_m + 0.5 * outside_m + metric.model.rms;
+        fallen.release_height_m = Some(((height_m - outside_m) as f32, error_m as f32));
     }
     Some(fallen)
 }
@@ -174,31 +316,36 @@ fn explained(path: &[Sighting]) -> Option<Vec<usize>> {
     unbroken.max_by_key(|part| part.len()).filter(|part| part.len() >= 5).map(<[usize]>::to_vec)
 }
 
-/// Whether the path goes on falling after its fitted part, if it goes on at all.
-fn falls_on(path: &[Sighting], last_fitting: usize, speed: f64) -> bool {
+/// How fast the path goes on falling after its fitted part, as a share of `speed`.
+fn tail(path: &[Sighting], last_fitting: usize, speed: f64) -> f64 {
     let after = (path.len() - 1 - last_fitting).min(12);
     if after < 4 {
-        return true;
+        return 1.0;
     }
     let (from, to) = (&path[last_fitting], &path[last_fitting + after]);
-    (to.y - from.y) / (to.t - from.t).max(1e-3) >= TAIL_SPEED_MIN * speed.max(10.0)
+    (to.y - from.y) / (to.t - from.t).max(1e-3) / speed.max(10.0)
 }
 
-/// Whether the path begins in the zone, or nearly.
-fn enters(demands: &Demands, first: &Sighting) -> bool {
-    let p = in_picture(demands, first.x, first.y);
-    if demands.zone.contains(p) {
+/// Whether a point lies in the zone, or at most so many lines outside.
+fn within(demands: &Demands, x: f64, y: f64, slack: f64) -> bool {
+    if demands.zone.contains(in_picture(demands, x, y)) {
         return true;
     }
     let corners = demands.zone.points();
-    let lines = |q: &Point| (q.x as f64 * demands.lines_per_x, q.y as f64 * 360.0);
+    let lines = |q: &Point| (f64::from(q.x) * demands.lines_per_x, f64::from(q.y) * 360.0);
     (0..corners.len()).any(|i| {
         let (a, b) = (lines(&corners[i]), lines(&corners[(i + 1) % corners.len()]));
         let (dx, dy) = (b.0 - a.0, b.1 - a.1);
-        let along = ((first.x - a.0) * dx + (first.y - a.1) * dy) / (dx * dx + dy * dy).max(1e-9);
+        let along = ((x - a.0) * dx + (y - a.1) * dy) / (dx * dx + dy * dy).max(1e-9);
         let along = along.clamp(0.0, 1.0);
-        (first.x - a.0 - along * dx).hypot(first.y - a.1 - along * dy) <= ENTRY_SLACK
+        (x - a.0 - along * dx).hypot(y - a.1 - along * dy) <= slack
     })
+}
+
+/// Whether what was last seen here, at this speed, would be out of the zone within an eighth of a second.
+fn leaves(demands: &Demands, last: &Sighting, x_speed: f64, y_speed: f64) -> bool {
+    let (x, y) = (last.x + 0.125 * x_speed, last.y + 0.125 * y_speed + EDGE_SLACK);
+    !(0.0..demands.lines_per_x).contains(&x) || y >= 360.0 || !within(demands, x, y, 0.0)
 }
 
 fn in_picture(demands: &Demands, x: f64, y: f64) -> Point {
@@ -211,35 +358,4 @@ fn released_in_picture(demands: &Demands, first: &Sighting, y: &Curve) -> Point 
     let rise = y.speed_at(first.t).max(0.0).powi(2) / (2.0 * y.acceleration().0.max(1.0));
     // More than half a picture of unseen fall is no measurement any more.
     in_picture(demands, first.x, first.y - rise.min(180.0))
-}
-
-/// Judges the fall in metres; sets its height and whether it is long enough. `None` if nothing falls like that.
-fn on_the_wall(wall: &Wall, demands: &Demands, fallen: &mut Fallen) -> Option<()> {
-    let metres: Vec<(f64, (f64, f64))> = fallen
-        .points
-        .iter()
-        .map(|s| (s.t, wall.metres(Point { x: (s.x / demands.lines_per_x) as f32, y: (s.y / 360.0) as f32 })))
-        .collect();
-    let heights: Vec<(f64, f64)> = metres.iter().map(|&(t, (_, h))| (t, h)).collect();
-    let (first, last) = (heights.first()?, heights.last()?);
-    let curve = Curve::fit(&heights, 2)?;
-    let (up, uncertain) = curve.acceleration();
-    let gravity = -up;
-    if gravity + uncertain < GRAVITY_M.0 || gravity - uncertain > GRAVITY_M.1 {
-        return None;
-    }
-    if -curve.speed_at(last.0) < LAST_SPEED_M_MIN {
-        return None;
-    }
-    fallen.long_enough = fallen.points.len() >= demands.points_min && first.1 - last.1 >= demands.fall_min;
-    // Above the first sighting lies the unseen beginning: v²/2g.
-    let speed = (-curve.speed_at(first.0)).max(0.0);
-    let unseen_m = (speed * speed / (2.0 * G)).min(15.0);
-    let height_m = curve.at(first.0) + unseen_m;
-    // Measured on rendered falls: mean error 1.4 m; the unseen part is the least certain.
-    let error_m = 1.0 + 0.4 * unseen_m + 0.5 * curve.rms;
-    let (along, _) = metres.first()?.1;
-    fallen.release = wall.picture((along, height_m));
-    fallen.release_height_m = Some((height_m as f32, error_m as f32));
-    Some(())
 }

@@ -96,6 +96,12 @@ impl Linker {
         ended.into_iter().map(|p| p.points).filter(|p| p.len() >= POINTS_MIN).collect()
     }
 
+    /// The paths that were seen in the last picture, of at least `points` points.
+    pub fn alive(&self, points: usize) -> impl Iterator<Item = &[Sighting]> {
+        let seen = move |p: &&Path| p.misses == 0 && p.points.len() >= points;
+        self.paths.iter().filter(seen).map(|p| p.points.as_slice())
+    }
+
     /// Ends all paths, as after a gap.
     pub fn end(&mut self) -> Vec<Vec<Sighting>> {
         let paths = std::mem::take(&mut self.paths);

@@ -1,8 +1,9 @@
 //! Something small falls through the zone: small movers become paths, paths that are falls become one statement each.
 //!
-//! A fall is stated once, shortly after it has ended: its fragments, its bounces and what drips all day are not stated again.
+//! A fall is stated once, as soon as it is certain: its fragments, its bounces and what drips all day are not stated again.
 
 mod curve;
+mod gravity;
 mod judgement;
 mod linker;
 mod wall;
@@ -21,8 +22,10 @@ use wall::Wall;
 
 /// Lines in a picture's height; see `linker`.
 const LINES: f64 = 360.0;
-/// A judged fall waits this long for a better account of itself, in seconds.
+/// A judged fall that has ended waits this long for a better account of itself, in seconds.
 const SETTLE_S: f64 = 0.4;
+/// How long after its last sighting a path ends, in seconds; a whole path cannot be judged earlier.
+const LINKER_DELAY_S: f64 = 0.2;
 /// Falls that overlap, or follow within this many seconds, in one column are one.
 const SAME_S: f64 = 0.5;
 /// ... where a column is this wide, in lines.
@@ -33,16 +36,25 @@ const BOUNCE_S: f64 = 3.0;
 const BOUNCE_ASIDE: f64 = 90.0;
 /// A bounce starts lower than this share of the fall before it.
 const BOUNCE_BELOW: f64 = 0.35;
-/// Seconds for which falls are remembered when it is asked whether something drips.
-const DRIP_MEMORY_S: f64 = 600.0;
-/// The third small thing to fall down one column is a drip, ...
-const DRIPS_MIN: usize = 2;
-/// ... if the column is as narrow as this, in lines, ...
-const DRIP_COLUMN: f64 = 6.0;
-/// ... and the thing smaller than this, in lines squared.
-const DRIP_AREA_MAX: f64 = 14.0;
+/// What is smaller than this, in lines squared, may be a drop of water: a true projectile, told by repetition alone ...
+const DROP_AREA_MAX: f64 = 14.0;
+/// ... so it waits so many seconds for another one ...
+const DROP_WAIT_S: f64 = 6.0;
+/// ... in a column as narrow as this, in lines; where one dripped ...
+const DROP_COLUMN: f64 = 6.0;
+/// ... it goes on dripping for so many seconds.
+const DROP_MEMORY_S: f64 = 600.0;
 /// Falls remembered; the oldest give way.
 const REMEMBERED_MAX: usize = 64;
+/// What still falls is judged with every so many sightings ...
+const LIVE_EVERY: usize = 2;
+/// ... once there are so many.
+const LIVE_POINTS_MIN: usize = 10;
+/// A wall that is passed this often in so many seconds is a road, or birds nest on it: falls cannot be told there.
+/// Measured per minute: real facades 9 to 11, roads 50 to 70.
+const BUSY: (usize, f64) = (120, 180.0);
+/// What passes does so for at least so many seconds, over so many lines, and at least this straight.
+const PASSES: (f64, f64, f64) = (0.8, 40.0, 0.8);
 /// A gap between pictures beyond which no path goes on, in seconds.
 const GAP_S_MAX: f64 = 0.5;
 
@@ -74,6 +86,8 @@ pub struct ThrownObject {
     last_t: f64,
     pending: Vec<Fallen>,
     remembered: VecDeque<Trace>,
+    /// When something passed, in media seconds, at most as many as make the zone busy.
+    passed: VecDeque<f64>,
 }
 
 impl ThrownObject {
@@ -93,7 +107,13 @@ impl ThrownObject {
             last_t: 0.0,
             pending: Vec::new(),
             remembered: VecDeque::new(),
+            passed: VecDeque::new(),
         }
+    }
+
+    /// Whether so much passes here, minute after minute, that this must be a road and no facade.
+    pub fn busy(&self) -> bool {
+        self.passed.len() == BUSY.0 && self.last_t - self.passed[0] <= BUSY.1
     }
 
     /// Takes the movers of one picture; gives the falls that are now complete.
@@ -118,11 +138,17 @@ impl ThrownObject {
         let sane = |s: &Sighting| s.x.is_finite() && s.y.is_finite() && s.area.is_finite();
         let sightings = sightings.filter(sane).collect();
         let ended = [ended, self.linker.observe(t, sightings)].concat();
-        for path in ended {
-            if let Some(fallen) = judge(&path, &self.demands) {
-                self.consider(fallen);
-            }
+        self.passed.extend(ended.iter().filter(|path| passes(path)).map(|_| t));
+        while self.passed.len() > BUSY.0 {
+            self.passed.pop_front();
         }
+        let ended = ended.iter().filter_map(|path| judge(path, &self.demands, true));
+        // What is still falling need not be judged in every picture.
+        let turn = |path: &&[Sighting]| path.len().is_multiple_of(LIVE_EVERY);
+        let falling = self.linker.alive(LIVE_POINTS_MIN).filter(turn);
+        let falling = falling.filter_map(|path| judge(path, &self.demands, false));
+        let judged: Vec<Fallen> = ended.chain(falling).collect();
+        judged.into_iter().for_each(|fallen| self.consider(fallen));
         self.settle(t)
     }
 
@@ -138,25 +164,33 @@ impl ThrownObject {
         }
     }
 
-    /// States what has waited long enough and is neither known already, nor a bounce, nor a drip.
+    /// States what has waited long enough and is neither known already, nor a bounce, nor a drop that drips.
     fn settle(&mut self, t: f64) -> Vec<Fall> {
-        let waiting = |f: &Fallen| t - ends(f).1.t < SETTLE_S + linker_delay_s();
+        let waiting = |f: &Fallen| {
+            let least_s = match (f.area <= DROP_AREA_MAX, f.goes_on) {
+                (true, _) => DROP_WAIT_S,
+                (false, true) => 0.0,
+                (false, false) => SETTLE_S + LINKER_DELAY_S,
+            };
+            t - ends(f).1.t < least_s
+        };
         let (pending, ready): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.pending).into_iter().partition(waiting);
         self.pending = pending;
         let mut falls = Vec::new();
         for fallen in ready {
             let (from, to) = ends(&fallen);
-            self.remembered.retain(|trace| from.t - trace.to.t <= DRIP_MEMORY_S);
+            self.remembered.retain(|trace| from.t - trace.to.t <= DROP_MEMORY_S);
             let again = self
                 .remembered
                 .iter()
                 .any(|r| r.stated && (same_fall(&(r.from, r.to), &(from, to)) || bounced(r, &from)));
-            let drips = fallen.area <= DRIP_AREA_MAX
-                && self.remembered.iter().filter(|r| (r.from.x - from.x).abs() <= DRIP_COLUMN).count()
-                    >= DRIPS_MIN;
+            let one_column = |other: &Sighting| (other.x - from.x).abs() <= DROP_COLUMN;
+            let drips = fallen.area <= DROP_AREA_MAX
+                && (self.remembered.iter().any(|r| one_column(&r.from))
+                    || self.pending.iter().any(|f| f.area <= DROP_AREA_MAX && one_column(&ends(f).0)));
             let stated = fallen.long_enough && !again && !drips;
-            // A fragment of a stated fall is the same fall, not one more drip.
+            // A fragment of a stated fall is the same fall, not one more drop.
             if stated || !again {
                 self.remembered.push_back(Trace { from, to, stated });
             }
@@ -194,9 +228,12 @@ impl ThrownObject {
     }
 }
 
-/// How long after its last sighting a path ends, in seconds; a fall cannot be judged earlier.
-fn linker_delay_s() -> f64 {
-    0.2
+/// Whether something went along here, whichever way.
+fn passes(path: &[Sighting]) -> bool {
+    let (Some(first), Some(last)) = (path.first(), path.last()) else { return false };
+    let far = (last.x - first.x).hypot(last.y - first.y);
+    let way: f64 = path.windows(2).map(|pair| (pair[1].x - pair[0].x).hypot(pair[1].y - pair[0].y)).sum();
+    path.len() >= 8 && last.t - first.t >= PASSES.0 && far >= PASSES.1 && far >= PASSES.2 * way
 }
 
 fn ends(fallen: &Fallen) -> (Sighting, Sighting) {

@@ -30,6 +30,18 @@ impl Wall {
         apply(&self.metres_from_picture, (p.x as f64, p.y as f64))
     }
 
+    /// How steeply the camera looks up at a point in a picture of this aspect: metres up the wall that a thing one metre
+    /// before it seems higher; 0..3. From how much shorter a metre upwards looks than a metre sideways.
+    pub fn steepness(&self, p: Point, aspect: f64) -> f64 {
+        let here = self.metres(p);
+        let length = |to: (f64, f64)| {
+            let (a, b) = (apply(&self.picture_from_metres, here), apply(&self.picture_from_metres, to));
+            (aspect * (a.0 - b.0)).hypot(a.1 - b.1)
+        };
+        let shorter = length((here.0, here.1 + 1.0)) / length((here.0 + 1.0, here.1)).max(1e-9);
+        (1.0 / (shorter * shorter).clamp(0.1, 1.0) - 1.0).sqrt()
+    }
+
     /// The point in the picture, held within it.
     pub fn picture(&self, metres: (f64, f64)) -> Point {
         let (x, y) = apply(&self.picture_from_metres, metres);
