@@ -123,7 +123,7 @@ def render(make: Callable[[int], Episode], seed: int, path: Path, scenario: str)
         "clip": path.with_suffix(".mp4").name,
         "seconds": film.seconds,
         "notes": {"seed": seed, "clock": film.begins.strftime("%Y-%m-%d %H:%M:%S")},
-        "strata": strata | episode.strata | {"scenario": scenario},
+        "strata": strata | episode.strata,
         "zones": [{"id": "zone", "scenario": scenario, "polygon": polygon.tolist()} | episode.zone_keys],
         "incidents": incidents,
     }

@@ -71,14 +71,14 @@ def quiet_clip(seed: int, seconds: float = 300.0, fps: float = 0.5) -> Episode:
 
 
 def breakfast_clip(seed: int, seconds: float = 180.0, fps: float = 0.5) -> Episode:
-    """A cart sells when it may: the zone's `not_hours` hold the whole day, since a clip does not say when it was."""
+    """A cart sells when it may: watched for one minute of the week only, since a clip does not say when it was."""
     setting, cast = random_setting(seed, "street_vending"), Cast(seed)
     rng = cast.rng
     x, y = _spot(rng, setting)
     _selling(cast, setting, str(rng.choice(["cart", "tricycle"])), 14.0, seconds - 20, x, y)
     _life(cast, setting, seconds, 0.7)
     episode = _episode(setting, cast, seconds, fps, [])
-    episode.zone_keys["not_hours"] = ["00:00-24:00"]
+    episode.zone_keys["hours"] = ["mon 00:00-00:01"]
     episode.film.begins = episode.film.begins.replace(hour=7, minute=int(rng.integers(0, 59)))
     episode.strata["negatives"] = "permitted hours"
     return episode
