@@ -83,7 +83,8 @@ class Renderer:
             self._pass(self._surface, buffers, clip, _ATTRIBUTES)
             self._gl.copy_framebuffer(self._resolved, self._drawn)
             raw = np.frombuffer(self._resolved.read(window, components=3, dtype="f2", alignment=1), np.float16)
-            picture[top:bottom, left:right] = raw.reshape(bottom - top, right - left, 3)[::-1]
+            seen = raw.reshape(bottom - top, right - left, 3)[::-1]
+            picture[top:bottom, left:right] = np.nan_to_num(seen)  # a sheet seen edge-on has no normal
         owner = self._draw_ids(buffers, clip) if ids else None
         if extra is not None:
             extra.release()
