@@ -44,7 +44,7 @@ step "check, inspect"
 install -d -o "$(within id -u gridwatch)" -g "$(within id -g gridwatch)" "$tree/var/lib/gridwatch"
 as_gridwatch gridwatch --version
 as_gridwatch gridwatch check /etc/gridwatch/gridwatch.toml
-as_gridwatch gridwatch models inspect /usr/share/gridwatch/models/street-v1.onnx
+as_gridwatch gridwatch models inspect /usr/share/gridwatch/models/street-v2.onnx
 
 step "run for five seconds, then stop it"
 as_gridwatch gridwatch run --config /etc/gridwatch/gridwatch.toml >"$tree/tmp/log" 2>&1 &

@@ -251,7 +251,7 @@ fn swap(bytes: &[u8], from: [u8; 8], to: [u8; 8]) -> Vec<u8> {
 }
 
 const CARD: &str = r#"
-name = "street-v1"
+name = "street-v2"
 file = "model.onnx"
 sha256 = "SHA256"
 family = "yolov8"
@@ -276,7 +276,7 @@ fn a_card_is_believed_and_checked() {
         Detector::load(&model(file.clone()))
     };
     let detector = load(&card).unwrap();
-    assert_eq!((detector.stamp().name.as_str(), detector.input_size()), ("street-v1", (64, 64)));
+    assert_eq!((detector.stamp().name.as_str(), detector.input_size()), ("street-v2", (64, 64)));
     let found = detector.detect(&picture()).unwrap();
     // Stretched, as the card says, not letterboxed.
     assert_eq!(found[0].class.as_str(), "stall");

@@ -118,7 +118,7 @@ def on_films(detector: Detector, films: list[Path], draw: Path | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--onnx", type=Path, default=ROOT / "models/street-v1.onnx")
+    parser.add_argument("--onnx", type=Path, default=ROOT / "models/street-v2.onnx")
     parser.add_argument("--set", type=Path)
     parser.add_argument("--clips", nargs="?", type=Path, const=ROOT / "config/demo/clips")
     parser.add_argument("--films", type=Path, nargs="+", default=[])

@@ -41,12 +41,12 @@ pub struct Model {
 pub const SHIPPED_MODEL: &str = "street";
 
 /// Its file.
-const SHIPPED_FILE: &str = "street-v1.onnx";
+const SHIPPED_FILE: &str = "street-v2.onnx";
 
 /// `[models.NAME]` as the operator writes it.
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 pub(super) struct ModelTable {
-    /// The `.onnx` file: relative to this file, to `models/` beside it, or to the installed models. Default, for `street` only: the shipped `street-v1.onnx`.
+    /// The `.onnx` file: relative to this file, to `models/` beside it, or to the installed models. Default, for `street` only: the shipped `street-v2.onnx`.
     pub file: Option<PathBuf>,
     /// Where it runs: `cpu`, `cuda`, `tensorrt`, `openvino` or `cann`; the CPU takes over, with a message, when the runtime cannot.
     #[serde(default = "cpu")]

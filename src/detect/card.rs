@@ -217,8 +217,8 @@ mod tests {
     use super::*;
 
     const CARD: &str = r#"
-name = "street-v1"
-file = "street-v1.onnx"
+name = "street-v2"
+file = "street-v2.onnx"
 sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 family = "yolov8"
 classes = ["person", "car"]
@@ -266,9 +266,9 @@ ap50 = { person = 0.6 }
     #[test]
     fn other_bytes_are_refused() {
         let card = Card::parse(CARD).unwrap();
-        let model = Path::new("street-v1.onnx");
+        let model = Path::new("street-v2.onnx");
         assert!(card.check_hash(model, &card.sha256.to_uppercase()).is_ok());
         let error = card.check_hash(model, "ff").unwrap_err().to_string();
-        assert!(error.contains("street-v1.toml") && error.contains("ff"), "{error}");
+        assert!(error.contains("street-v2.toml") && error.contains("ff"), "{error}");
     }
 }

@@ -258,7 +258,7 @@ fn thrown_objects_wait_for_their_clip_and_are_told_apart() {
 fn config(dir: &std::path::Path, tables: &str) -> Arc<Config> {
     let file = dir.join("gridwatch.toml");
     std::fs::create_dir_all(dir.join("models")).expect("made");
-    std::fs::write(dir.join("models/street-v1.onnx"), b"").expect("written");
+    std::fs::write(dir.join("models/street-v2.onnx"), b"").expect("written");
     let node = "[node]\nsite = \"yuhua\"\nid = \"box\"\ndata_dir = \"data\"\n[mqtt]\nhost = \"127.0.0.1\"\n";
     std::fs::write(&file, format!("{node}{tables}")).expect("written");
     Arc::new(crate::config::load(&file).expect("a config").config)

@@ -17,7 +17,7 @@ struct Site {
 impl Site {
     fn new(files: &[(&str, &[u8])]) -> Self {
         let site = Self { dir: tempfile::tempdir().unwrap() };
-        site.write("models/street-v1.onnx", b"");
+        site.write("models/street-v2.onnx", b"");
         for (name, bytes) in files {
             site.write(name, bytes);
         }

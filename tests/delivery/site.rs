@@ -36,7 +36,7 @@ impl Site {
     pub fn with(mqtt: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir_all(dir.path().join("models")).expect("made");
-        std::fs::write(dir.path().join("models/street-v1.onnx"), b"").expect("written");
+        std::fs::write(dir.path().join("models/street-v2.onnx"), b"").expect("written");
         let node = format!("[node]\nsite = \"yuhua\"\nid = \"box-1\"\ndata_dir = \"data\"\n{mqtt}\n");
         let cameras = [("gate", "fire_lane"), ("market", "street_vending"), ("tower", "thrown_object")];
         let cameras = cameras.map(|(camera, scenario)| {
