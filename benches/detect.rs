@@ -1,6 +1,8 @@
 //! What the detect stage costs round the model itself: letterbox, decoding of each layout, suppression.
 #![allow(missing_docs)] // criterion's macro writes a public function
 
+mod support;
+
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use gridwatch::detect::{COCO, Family, InputSpec};
 use gridwatch::detection::Class;
 use gridwatch::frame::{Captured, Clock, Picture};
 use gridwatch::geometry::BBox;
+use support::CpuTime;
 
 fn picture(width: usize, height: usize) -> Picture {
     let mut random = fastrand::Rng::with_seed(7);
@@ -21,7 +24,7 @@ fn picture(width: usize, height: usize) -> Picture {
     Picture { captured, width, height, y, u, v, full_range: false }
 }
 
-fn letterbox(c: &mut Criterion) {
+fn letterbox(c: &mut Criterion<CpuTime>) {
     let mut group = c.benchmark_group("letterbox");
     for (width, height) in [(1920, 1080), (1280, 720), (704, 576), (640, 360)] {
         let picture = picture(width, height);
@@ -63,7 +66,7 @@ fn outputs(family: Family) -> Vec<Output<'static>> {
     }
 }
 
-fn decode(c: &mut Criterion) {
+fn decode(c: &mut Criterion<CpuTime>) {
     let mut group = c.benchmark_group("decode");
     let grid = Grid { width: 640, height: 640, classes: 80 };
     for family in Family::ALL {
@@ -75,7 +78,7 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-fn nms(c: &mut Criterion) {
+fn nms(c: &mut Criterion<CpuTime>) {
     let mut group = c.benchmark_group("nms");
     let classes = COCO.map(Class::from);
     let nms = Nms::new(&classes, Some(0.5), Some(VEHICLE_IOU));
@@ -95,5 +98,5 @@ fn nms(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, letterbox, decode, nms);
+criterion_group!(name = benches; config = support::criterion(); targets = letterbox, decode, nms);
 criterion_main!(benches);

@@ -7,8 +7,8 @@ use crate::geometry::{BBox, Point, Polygon};
 const CELLS_MAX: (usize, usize) = (160, 90);
 /// Least pixels per cell, each way: smaller cells would be noise.
 const CELL_PX_MIN: usize = 4;
-/// Pixels sampled per cell, each way; more would cost time and tell nothing new.
-const SAMPLED: usize = 6;
+/// Lines taken of each cell: more would cost time and tell nothing new.
+const LINES_MAX: usize = 4;
 /// Pictures with less mean distance from grey than this come from an infrared lamp, or might as well.
 const COLOUR_MIN: f32 = 1.2;
 
@@ -84,39 +84,37 @@ impl Grid {
     /// The cells' means, row by row.
     pub fn samples(&self, picture: &Picture) -> Vec<Sample> {
         let (w, h) = self.px;
-        let (cw, _) = picture.chroma_size();
-        let mut samples = Vec::with_capacity(self.columns * self.rows);
+        let (cw, ch) = picture.chroma_size();
+        let luma = self.means(&picture.y, (w, h));
+        let (blue, red) = (self.means(&picture.u, (cw, ch)), self.means(&picture.v, (cw, ch)));
+        let samples = luma.into_iter().zip(blue).zip(red);
+        samples.map(|((luma, blue), red)| Sample { luma, blue: blue - 128.0, red: red - 128.0 }).collect()
+    }
+
+    /// The cells' means in one plane. Whole lines are added up before they are divided into cells: that is what processors
+    /// are fast at.
+    fn means(&self, plane: &[u8], (w, h): (usize, usize)) -> Vec<f32> {
+        let mut means = Vec::with_capacity(self.columns * self.rows);
+        let mut sums = vec![0u16; w];
+        let edges: Vec<usize> = (0..=self.columns).map(|column| column * w / self.columns).collect();
         for row in 0..self.rows {
-            let (top, bottom) = (row * h / self.rows, (row + 1) * h / self.rows);
-            let step_y = (bottom - top).div_ceil(SAMPLED).max(1);
-            for column in 0..self.columns {
-                let (left, right) = (column * w / self.columns, (column + 1) * w / self.columns);
-                let step_x = (right - left).div_ceil(SAMPLED).max(1);
-                let (mut luma, mut blue, mut red, mut count, mut chroma_count) =
-                    (0u32, 0u32, 0u32, 0u32, 0u32);
-                for y in (top..bottom).step_by(step_y) {
-                    let line = &picture.y[y * w + left..y * w + right];
-                    for &value in line.iter().step_by(step_x) {
-                        luma += value as u32;
-                        count += 1;
-                    }
+            let (top, bottom) =
+                (row * h / self.rows, ((row + 1) * h / self.rows).max(row * h / self.rows + 1));
+            let step = (bottom - top).div_ceil(LINES_MAX);
+            sums.fill(0);
+            let mut lines = 0;
+            for y in (top..bottom).step_by(step) {
+                lines += 1;
+                for (sum, &value) in sums.iter_mut().zip(&plane[y * w..(y + 1) * w]) {
+                    *sum += u16::from(value);
                 }
-                for y in (top / 2..bottom.div_ceil(2)).step_by(step_y) {
-                    for x in (left / 2..right.div_ceil(2)).step_by(step_x) {
-                        blue += picture.u[y * cw + x] as u32;
-                        red += picture.v[y * cw + x] as u32;
-                        chroma_count += 1;
-                    }
-                }
-                let chroma = |sum: u32| sum as f32 / chroma_count.max(1) as f32 - 128.0;
-                samples.push(Sample {
-                    luma: luma as f32 / count.max(1) as f32,
-                    blue: chroma(blue),
-                    red: chroma(red),
-                });
             }
+            means.extend(edges.windows(2).map(|edge| {
+                let cell = &sums[edge[0]..edge[1].max(edge[0] + 1)];
+                cell.iter().map(|&sum| u32::from(sum)).sum::<u32>() as f32 / (cell.len() * lines) as f32
+            }));
         }
-        samples
+        means
     }
 
     /// The cells that a zone touches, with the area of each that lies inside.

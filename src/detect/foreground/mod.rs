@@ -18,6 +18,7 @@ mod grid;
 mod reference;
 mod region;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::detection::ZoneForeground;
@@ -57,6 +58,20 @@ const REGION_CELLS_MIN: usize = 3;
 /// Most boxes reported per zone.
 const BOXES_MAX: usize = 16;
 
+/// Media time in hundredths of a second, for sixteen months: all cells together should fit into a processor's cache.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Moment(NonZeroU32);
+
+impl Moment {
+    fn of(at: Duration) -> Self {
+        Self(NonZeroU32::MIN.saturating_add((at.as_millis() / 10) as u32))
+    }
+
+    fn seconds_until(self, at: Self) -> f64 {
+        f64::from(at.0.get().saturating_sub(self.0.get())) / 100.0
+    }
+}
+
 /// What is known about one cell.
 #[derive(Debug, Clone, Copy)]
 struct Cell {
@@ -68,9 +83,9 @@ struct Cell {
     noise: f32,
     /// The value that has been steady, and since when.
     steady: Sample,
-    steady_since: Duration,
+    steady_since: Moment,
     /// Since when it looks empty, while it counts.
-    empty_since: Option<Duration>,
+    empty_since: Option<Moment>,
     /// Whether it differs from empty and has stayed so.
     counts: bool,
     /// Whether it counted before the light changed and the model was learnt anew, with the object in it.
@@ -78,7 +93,7 @@ struct Cell {
 }
 
 impl Cell {
-    fn new(sample: Sample, at: Duration) -> Self {
+    fn new(sample: Sample, at: Moment) -> Self {
         Self {
             empty: sample,
             earlier: sample,
@@ -185,10 +200,10 @@ impl Foreground {
             }
             return self.unsettled();
         }
-        let object = model.objects(&samples, at);
+        let object = model.objects();
         let clean = model.is_clean(&samples, &object);
-        let empty: Vec<Sample> = model.cells.iter().map(|cell| cell.empty).collect();
-        self.reference_due = self.references.note(clean, &empty, at);
+        self.reference_due =
+            self.references.note(clean, || model.cells.iter().map(|cell| cell.empty).collect(), at);
         let report = |(id, cells): (&(ZoneId, Polygon), &ZoneCells)| {
             let (covered, boxes) = model.grid.covered(cells, &object);
             let boxes = boxes.into_iter().take(BOXES_MAX).collect();
@@ -210,7 +225,7 @@ impl Foreground {
 
 impl Model {
     fn new(grid: Grid, zones: Vec<ZoneCells>, samples: &[Sample], at: Duration) -> Self {
-        let cells = samples.iter().map(|s| Cell::new(*s, at)).collect();
+        let cells = samples.iter().map(|s| Cell::new(*s, Moment::of(at))).collect();
         Self { grid, zones, cells, learning: Some((at, 1)), last: at, colour: grid::colour(samples) }
     }
 
@@ -251,7 +266,7 @@ impl Model {
     fn relearn(&mut self, samples: &[Sample], at: Duration, hold: bool) {
         for (cell, sample) in self.cells.iter_mut().zip(samples) {
             let held = hold && (cell.held ^ cell.counts);
-            *cell = Cell { held, ..Cell::new(*sample, at) };
+            *cell = Cell { held, ..Cell::new(*sample, Moment::of(at)) };
         }
         self.learning = Some((at, 1));
     }
@@ -261,7 +276,7 @@ impl Model {
         let coloured = grid::is_coloured(self.colour);
         for ((cell, empty), sample) in self.cells.iter_mut().zip(empty).zip(samples) {
             let held = cell.held;
-            *cell = Cell { empty: *empty, earlier: *empty, ..Cell::new(*sample, at) };
+            *cell = Cell { empty: *empty, earlier: *empty, ..Cell::new(*sample, Moment::of(at)) };
             // What counted before the light changed need not prove anew that it stays.
             cell.counts = held && cell.differs(sample, coloured);
         }
@@ -299,11 +314,12 @@ impl Model {
         let coloured = grid::is_coloured(self.colour);
         let share = |time_s: f64| passed_s.map_or(0.0, |s| 1.0 - (-s / time_s).exp()) as f32;
         let (slow, calm) = (share(SLOW_S), share(NOISE_S));
+        let moment = Moment::of(at);
         for (cell, now) in self.cells.iter_mut().zip(samples) {
             if cell.is_steady(now, coloured) {
                 cell.steady = cell.steady.mixed(now, 0.3);
             } else {
-                (cell.steady, cell.steady_since) = (*now, at);
+                (cell.steady, cell.steady_since) = (*now, moment);
             }
             if passed_s.is_none() {
                 continue;
@@ -314,7 +330,7 @@ impl Model {
             let deviation = (now.luma - cell.empty.luma).abs().min(NOISE_MAX);
             if cell.differs(now, coloured) {
                 cell.empty_since = None;
-                let steady_s = at.saturating_sub(cell.steady_since).as_secs_f64();
+                let steady_s = cell.steady_since.seconds_until(moment);
                 cell.counts |= steady_s >= STEADY_S;
                 if steady_s == 0.0 && !cell.counts {
                     // Restless: leaves, water, a flag. A quarter as fast, so that a passer-by does not blind the place.
@@ -322,8 +338,8 @@ impl Model {
                 }
             } else {
                 cell.noise += calm * (deviation - cell.noise);
-                let since = *cell.empty_since.get_or_insert(at);
-                if cell.counts && at.saturating_sub(since).as_secs_f64() >= EMPTY_S {
+                let since = *cell.empty_since.get_or_insert(moment);
+                if cell.counts && since.seconds_until(moment) >= EMPTY_S {
                     cell.counts = false;
                 }
                 if !cell.counts {
@@ -334,13 +350,16 @@ impl Model {
     }
 
     /// Which cells hold an object; regions that are only light, or the outline of what has left, are learnt on the way.
-    fn objects(&mut self, samples: &[Sample], _at: Duration) -> Vec<bool> {
+    fn objects(&mut self) -> Vec<bool> {
         for cell in self.cells.iter_mut().filter(|c| c.held && c.counts) {
             // The place of something that was held has changed for good: it has gone, and this is the empty place.
             let steady = cell.steady;
             cell.learn(&steady);
         }
         let counting: Vec<bool> = self.cells.iter().map(|c| c.counts).collect();
+        if !counting.contains(&true) {
+            return self.cells.iter().map(|c| c.held).collect();
+        }
         let mut object: Vec<bool> = self.cells.iter().map(|c| c.held).collect();
         let empty: Vec<Sample> = self.cells.iter().map(|c| c.empty).collect();
         // What stands there is compared as it was when steady: somebody may be walking past just now.
@@ -363,7 +382,6 @@ impl Model {
                 Kind::Left => region.iter().for_each(|&i| self.cells[i].learn(&steady[i])),
             }
         }
-        debug_assert_eq!(samples.len(), object.len());
         object
     }
 }

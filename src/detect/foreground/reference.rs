@@ -93,21 +93,25 @@ impl References {
     }
 
     /// Notes whether all zones look empty now; gives the light when this picture should become the reference of that light.
-    pub fn note(&mut self, clean: bool, empty: &[Sample], at: Duration) -> Option<Light> {
+    pub fn note(&mut self, clean: bool, empty: impl FnOnce() -> Vec<Sample>, at: Duration) -> Option<Light> {
         if !clean {
             self.clean_since = None;
             return None;
         }
         let since = *self.clean_since.get_or_insert(at);
-        let light = Light::of(empty);
+        if at.saturating_sub(since).as_secs_f64() < CLEAN_S {
+            return None;
+        }
+        let empty = empty();
+        let light = Light::of(&empty);
         let old = |taken: Option<Duration>| {
             taken.is_none_or(|taken| at.saturating_sub(taken).as_secs_f64() >= RENEWED_S)
         };
         let due = self.known.iter().find(|known| known.light == light).is_none_or(|known| old(known.taken));
-        if !due || at.saturating_sub(since).as_secs_f64() < CLEAN_S {
+        if !due {
             return None;
         }
-        self.put(light, Some(at), empty.to_vec());
+        self.put(light, Some(at), empty);
         Some(light)
     }
 }
