@@ -70,7 +70,7 @@ fn dwell(c: &mut Criterion<CpuTime>) {
             seconds += 2.0;
             let mut picture = pictures[seconds as usize / 2 % 8].clone();
             picture.captured = at(seconds);
-            black_box(foreground.observe(&picture))
+            black_box(foreground.observe(&picture, &[]))
         });
     });
     let mut scene = Scene::new(&[lane, zone("street_vending")]);

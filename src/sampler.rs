@@ -38,8 +38,7 @@ pub struct Sampler {
     in_order: bool,
 }
 
-/// A picture that comes this much too early still counts as due: key pictures jitter, and waiting for the next one would
-/// double the cadence.
+/// A picture that comes this much too early still counts as due: pictures jitter.
 const EARLY: f64 = 0.15;
 
 /// The cadence may be stretched by this much before decoding everything between two key pictures pays.
@@ -78,7 +77,10 @@ impl Sampler {
     /// Whether the picture captured at this media time should be looked at by detector and background model.
     pub fn is_due(&self, now: Duration, need: Need) -> bool {
         let Some(every_s) = need.picture_every_s else { return false };
-        self.last_looked.is_none_or(|last| now.saturating_sub(last).as_secs_f64() >= every_s * (1.0 - EARLY))
+        // Of two key pictures the one nearer to the wanted time: waiting for the later one could double the cadence.
+        let half_s = self.key_interval.filter(|_| !self.in_order).map_or(0.0, |i| 0.5 * i.as_secs_f64());
+        let early_s = half_s.clamp(EARLY * every_s, 0.5 * every_s);
+        self.last_looked.is_none_or(|last| now.saturating_sub(last).as_secs_f64() >= every_s - early_s)
     }
 
     /// Notes that the picture captured at this media time was looked at.
@@ -135,8 +137,9 @@ mod tests {
         let every = |s| Need { picture_every_s: Some(s), every_picture: false };
         // Key pictures every 2 s, one picture wanted every 2 s: each key picture, nothing else.
         assert_eq!(play(50, every(2.0)), (30, 0, 30));
-        // One wanted every 5 s: every third key picture (6 s), since the second comes at 4 s and 4 < 0.85 * 5.
-        assert_eq!(play(50, every(5.0)), (10, 0, 10));
+        // One wanted every 4.4 s: the second key picture (4 s) is nearer than the third.
+        assert_eq!(play(50, every(4.4)), (15, 0, 15));
+        assert_eq!(play(50, every(5.2)), (10, 0, 10));
         // Nothing wanted: nothing decoded.
         assert_eq!(play(50, Need::default()), (0, 0, 0));
         // Motion wanted: everything, from the first key picture.

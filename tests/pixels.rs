@@ -6,7 +6,7 @@ use gridwatch::detect::foreground::Foreground;
 use gridwatch::detect::movers::Movers;
 use gridwatch::detection::Mover;
 use gridwatch::frame::{Captured, Clock, Picture};
-use gridwatch::geometry::Polygon;
+use gridwatch::geometry::{BBox, Polygon};
 
 const W: usize = 320;
 const H: usize = 180;
@@ -94,7 +94,7 @@ fn check(
     let mut time = 0.0;
     while time <= until {
         let (look, things) = shows(time);
-        let seen = foreground.observe(&picture(time, look, &things)).remove(0);
+        let seen = foreground.observe(&picture(time, look, &things), &[]).remove(0);
         while let Some((_, covered)) = asked.next_if(|(at, _)| *at <= time) {
             assert!(seen.settled, "{name}: not settled at {time}");
             // The carton is a tenth of the zone.
@@ -142,6 +142,39 @@ fn what_stays_covers_and_what_moves_does_not() {
         |t| (PLAIN, stays(t)),
         &[(60.0, true), (1195.0, true)],
     );
+}
+
+#[test]
+fn people_who_stand_are_not_there() {
+    let mut foreground = Foreground::new(&[("lane".into(), zone())]);
+    let person =
+        |x: f32| Thing { at: [x, 70.0, x + 30.0, 150.0], grey: 50.0, stripes: 20.0, chroma: (9.0, -9.0) };
+    let box_of = |t: &Thing| BBox {
+        x0: t.at[0] / W as f32,
+        y0: t.at[1] / H as f32,
+        x1: t.at[2] / W as f32,
+        y1: t.at[3] / H as f32,
+    };
+    let mut covered = |t: f64, things: &[Thing], passers: &[Thing]| {
+        let boxes: Vec<BBox> = passers.iter().map(box_of).collect();
+        let all = [things, passers].concat();
+        foreground.observe(&picture(t, PLAIN, &all), &boxes).remove(0).covered
+    };
+    for step in 0..40 {
+        covered(f64::from(step) * 0.5, &[], &[]);
+    }
+    for step in 40..160 {
+        let waits = covered(f64::from(step) * 0.5, &[], &[person(140.0)]);
+        assert!(waits < 0.01, "{waits} at {step}");
+    }
+    // In front of a heap, somebody who stands there hides nothing of what is known.
+    for step in 160..200 {
+        covered(f64::from(step) * 0.5, &[carton(120.0, 90.0)], &[]);
+    }
+    for step in 200..280 {
+        let seen = covered(f64::from(step) * 0.5, &[carton(120.0, 90.0)], &[person(140.0)]);
+        assert!((0.06..0.2).contains(&seen), "{seen} at {step}");
+    }
 }
 
 #[test]
@@ -195,7 +228,9 @@ fn the_infrared_switch_hides_nothing() {
     let mut foreground = Foreground::new(&[("lane".into(), zone())]);
     let settled: Vec<bool> = (0..30)
         .map(f64::from)
-        .map(|t| foreground.observe(&picture(t, if t > 15.0 { dusk(99.0) } else { PLAIN }, &[]))[0].settled)
+        .map(|t| {
+            foreground.observe(&picture(t, if t > 15.0 { dusk(99.0) } else { PLAIN }, &[]), &[])[0].settled
+        })
         .collect();
     assert!(!settled[0] && settled[10] && settled[15] && !settled[16] && settled[24], "{settled:?}");
 }
@@ -207,7 +242,7 @@ fn covered_with(known: &[Picture], begins: impl Fn(f64) -> (Look, Vec<Thing>), a
     let mut covered = f32::NAN;
     for step in 0..=(after_s * 2.0) as u32 {
         let (look, things) = begins(f64::from(step) / 2.0);
-        let seen = foreground.observe(&picture(f64::from(step) / 2.0 + 0.25, look, &things)).remove(0);
+        let seen = foreground.observe(&picture(f64::from(step) / 2.0 + 0.25, look, &things), &[]).remove(0);
         covered = if seen.settled { seen.covered } else { f32::NAN };
     }
     covered
@@ -257,7 +292,7 @@ fn an_empty_hour_gives_a_reference_and_a_busy_one_does_not() {
         let times = (0..1000).map(|i| f64::from(i) * 5.0);
         times
             .filter(|&t| {
-                foreground.observe(&picture(t, PLAIN, &things(t)));
+                foreground.observe(&picture(t, PLAIN, &things(t)), &[]);
                 foreground.reference_due().is_some()
             })
             .collect()
@@ -344,10 +379,10 @@ fn odd_pictures_are_borne() {
             v: plane(chroma),
             full_range: true,
         };
-        assert_eq!(foreground.observe(&odd).len(), 1);
+        assert_eq!(foreground.observe(&odd, &[]).len(), 1);
         movers.observe(&odd);
         let short = Picture { y: plane(width * height / 2), ..odd };
-        assert_eq!(foreground.observe(&short).len(), 1);
+        assert_eq!(foreground.observe(&short, &[]).len(), 1);
         movers.observe(&short);
     }
 }

@@ -108,7 +108,7 @@ fn blockages(path: &Path, polygon: &Value, dwell_s: f64, every_s: f64) -> Vec<(f
         }
         next_s = at + every_s;
         let mut findings = findings(&picture);
-        findings.foreground = foreground.observe(&picture);
+        findings.foreground = foreground.observe(&picture, &[]);
         if std::env::var_os("GRIDWATCH_SHOW").is_some() {
             let seen = &findings.foreground[0];
             println!(

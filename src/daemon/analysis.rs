@@ -62,6 +62,10 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
+/// Who is taken for a passer-by, and the place behind as unseen, from this score: a heap that looks a little like a person
+/// must not hide itself.
+const PASSER_SCORE_MIN: f32 = 0.4;
+
 /// The boxes of persons among objects.
 fn persons(objects: &[Detection]) -> Vec<BBox> {
     objects.iter().filter(|object| object.class.as_str() == "person").map(|object| object.bbox).collect()
@@ -216,9 +220,15 @@ impl Analysis {
             self.counts.looked += 1;
             findings.objects = self.detect(picture);
             if let Some(foreground) = &mut self.foreground {
-                findings.foreground = foreground.observe(picture);
+                let persons = persons(findings.objects.as_deref().unwrap_or_default());
+                let sure =
+                    findings.objects.iter().flatten().filter(|object| object.score >= PASSER_SCORE_MIN);
+                let passers: Vec<BBox> = sure
+                    .filter(|object| object.class.as_str() == "person")
+                    .map(|object| object.bbox)
+                    .collect();
+                findings.foreground = foreground.observe(picture, &passers);
                 if let Some(light) = foreground.reference_due() {
-                    let persons = persons(findings.objects.as_deref().unwrap_or_default());
                     self.desk.keep_reference(&self.camera.id, light, picture, &persons);
                 }
             }

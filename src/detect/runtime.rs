@@ -8,7 +8,7 @@ pub enum RuntimeError {
     /// It is nowhere.
     #[error(
         "ONNX Runtime (`libonnxruntime.so`) was not found in {}; \
-         hint: run `./dev setup`, install the gridwatch package, or set ORT_DYLIB_PATH to the library",
+         hint: run `./dev build`, install the gridwatch package, or set ORT_DYLIB_PATH to the library",
         list(.looked_in)
     )]
     Missing {

@@ -81,19 +81,20 @@ impl Grid {
         (whole && columns >= 8 && rows >= 8).then_some(Self { px: (w, h), columns, rows })
     }
 
-    /// The cells' means, row by row.
-    pub fn samples(&self, picture: &Picture) -> Vec<Sample> {
+    /// The cells' means, row by row, of a picture that is moved by `shift` (right and down, in pixels).
+    pub fn samples(&self, picture: &Picture, shift: (isize, isize)) -> Vec<Sample> {
         let (w, h) = self.px;
         let (cw, ch) = picture.chroma_size();
-        let luma = self.means(&picture.y, (w, h));
-        let (blue, red) = (self.means(&picture.u, (cw, ch)), self.means(&picture.v, (cw, ch)));
+        let half = (shift.0.div_euclid(2), shift.1.div_euclid(2));
+        let luma = self.means(&picture.y, (w, h), shift);
+        let (blue, red) = (self.means(&picture.u, (cw, ch), half), self.means(&picture.v, (cw, ch), half));
         let samples = luma.into_iter().zip(blue).zip(red);
         samples.map(|((luma, blue), red)| Sample { luma, blue: blue - 128.0, red: red - 128.0 }).collect()
     }
 
     /// The cells' means in one plane. Whole lines are added up before they are divided into cells: that is what processors
     /// are fast at.
-    fn means(&self, plane: &[u8], (w, h): (usize, usize)) -> Vec<f32> {
+    fn means(&self, plane: &[u8], (w, h): (usize, usize), (dx, dy): (isize, isize)) -> Vec<f32> {
         let mut means = Vec::with_capacity(self.columns * self.rows);
         let mut sums = vec![0u16; w];
         let edges: Vec<usize> = (0..=self.columns).map(|column| column * w / self.columns).collect();
@@ -105,8 +106,17 @@ impl Grid {
             let mut lines = 0;
             for y in (top..bottom).step_by(step) {
                 lines += 1;
-                for (sum, &value) in sums.iter_mut().zip(&plane[y * w..(y + 1) * w]) {
+                let line = &plane[y.saturating_add_signed(dy).min(h - 1) * w..][..w];
+                // What the shake has moved out of the picture keeps the value of its border.
+                let (to, from) = if dx >= 0 { (0, dx as usize) } else { (dx.unsigned_abs(), 0) };
+                for (sum, &value) in sums[to.min(w)..].iter_mut().zip(&line[from.min(w)..]) {
                     *sum += u16::from(value);
+                }
+                for sum in &mut sums[..to.min(w)] {
+                    *sum += u16::from(line[0]);
+                }
+                for sum in &mut sums[w - from.min(w)..] {
+                    *sum += u16::from(line[w - 1]);
                 }
             }
             means.extend(edges.windows(2).map(|edge| {
@@ -134,6 +144,17 @@ impl Grid {
             .map(|cell| (cell, inside(cell)))
             .filter(|(_, share)| *share > 0.0)
             .collect()
+    }
+
+    /// The cells that a box touches.
+    pub fn cells_in(&self, bbox: &BBox) -> impl Iterator<Item = usize> + use<> {
+        let span = |from: f32, to: f32, count: usize| {
+            let end = (to * count as f32).ceil().clamp(0.0, count as f32) as usize;
+            (from * count as f32).floor().clamp(0.0, count as f32) as usize..end
+        };
+        let (rows, columns) = (span(bbox.y0, bbox.y1, self.rows), span(bbox.x0, bbox.x1, self.columns));
+        let across = self.columns;
+        rows.flat_map(move |row| columns.clone().map(move |column| row * across + column))
     }
 
     /// Neighbours of a cell: left, right, above, below.

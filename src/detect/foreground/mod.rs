@@ -6,6 +6,7 @@
 //!
 //! | happens | answer |
 //! |---|---|
+//! | a mast in the wind | pictures are laid over each other before they are compared |
 //! | exposure, gain, clouds over the whole picture | gain and offset are fitted on what has not changed |
 //! | shadow or lamp on a part | the region keeps the empty place's structure and colour: no object, learnt |
 //! | something that stood there from the start drives off | the empty model has the outline, the picture has not: learnt |
@@ -17,20 +18,22 @@ mod exposure;
 mod grid;
 mod reference;
 mod region;
+mod shake;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::detection::ZoneForeground;
 use crate::frame::Picture;
-use crate::geometry::Polygon;
+use crate::geometry::{BBox, Polygon};
 use crate::observation::ZoneId;
 
 use exposure::Exposure;
 use grid::{Grid, Sample, ZoneCells};
 pub use reference::Light;
-use reference::References;
+use reference::{Known, References};
 use region::Kind;
+use shake::Profiles;
 
 /// A cell that differs must be steady for this long to count, in seconds.
 const STEADY_S: f64 = 3.0;
@@ -53,6 +56,12 @@ const CHROMA_MIN: f32 = 12.0;
 const NOISE_MAX: f32 = 12.0;
 /// When more than this share of all cells differs at once, the model is of another picture.
 const LOST_SHARE: f32 = 0.5;
+/// A camera that shook in one of so many pictures may do so again, ...
+const SHAKEN_PICTURES: i32 = 30;
+/// ... and parts of a pixel stay: differences up to this share of the ground's own edges are no difference.
+const EDGE_SLACK: f32 = 0.3;
+/// How much of each picture enters the profiles that the next one is laid over.
+const PROFILE_SHARE: f32 = 0.05;
 /// Regions with fewer cells are noise.
 const REGION_CELLS_MIN: usize = 3;
 /// Most boxes reported per zone.
@@ -90,6 +99,8 @@ struct Cell {
     counts: bool,
     /// Whether it counted before the light changed and the model was learnt anew, with the object in it.
     held: bool,
+    /// Grey levels by which a shaking camera may change it.
+    slack: f32,
 }
 
 impl Cell {
@@ -103,6 +114,7 @@ impl Cell {
             empty_since: None,
             counts: false,
             held: false,
+            slack: 0.0,
         }
     }
 
@@ -112,13 +124,14 @@ impl Cell {
 
     fn far(&self, now: &Sample, from: &Sample, coloured: bool) -> bool {
         let luma = (now.luma - from.luma).abs();
-        luma > LUMA_MIN.max(LUMA_NOISES * self.noise) || (coloured && now.chroma_distance(from) > CHROMA_MIN)
+        luma > LUMA_MIN.max(LUMA_NOISES * self.noise) + self.slack
+            || (coloured && now.chroma_distance(from) > CHROMA_MIN)
     }
 
     /// Whether the value is the one that was there before; more lenient than `differs`, for noise on both sides.
     fn is_steady(&self, now: &Sample, coloured: bool) -> bool {
         let luma = (now.luma - self.steady.luma).abs();
-        luma <= LUMA_MIN.max(3.0 * self.noise)
+        luma <= LUMA_MIN.max(3.0 * self.noise) + self.slack
             && (!coloured || now.chroma_distance(&self.steady) <= CHROMA_MIN)
     }
 
@@ -139,12 +152,18 @@ impl Cell {
 struct Model {
     grid: Grid,
     zones: Vec<ZoneCells>,
+    /// Where the camera stood when the cells were learnt.
+    profiles: Profiles,
     cells: Vec<Cell>,
     /// When learning began and how many pictures it has had; `None` when learnt.
     learning: Option<(Duration, u32)>,
     last: Duration,
     /// Mean distance from grey of the last picture: an infrared picture has none.
     colour: f32,
+    /// Which cells nobody can see just now.
+    hidden: Vec<bool>,
+    /// For how many more pictures the camera counts as shaking.
+    shaken: i32,
 }
 
 /// Static foreground of any kind in the zones of one camera.
@@ -165,7 +184,8 @@ impl Foreground {
     /// Takes up a picture of the empty place from an earlier run; one that is of no use does no harm.
     pub fn know(&mut self, reference: &Picture) {
         if let Some(grid) = Grid::of(reference) {
-            self.references.know(grid.samples(reference));
+            let profiles = Profiles::of(&reference.y, (reference.width, reference.height));
+            self.references.know(Known { samples: grid.samples(reference, (0, 0)), profiles });
         }
     }
 
@@ -174,36 +194,46 @@ impl Foreground {
         self.reference_due
     }
 
-    /// Takes the next picture, at whatever interval; gives one answer per zone, in the order of `new`.
-    pub fn observe(&mut self, picture: &Picture) -> Vec<ZoneForeground> {
+    /// Takes the next picture, at whatever interval; gives one answer per zone, in the order of `new`. Places behind
+    /// `passers` (boxes of people, say) are not seen in this picture: whatever is there stays what it was.
+    pub fn observe(&mut self, picture: &Picture, passers: &[BBox]) -> Vec<ZoneForeground> {
         self.reference_due = None;
         let Some(grid) = Grid::of(picture) else { return self.unsettled() };
         let at = picture.captured.media;
-        let samples = grid.samples(picture);
+        let profiles = Profiles::of(&picture.y, (picture.width, picture.height));
         if self.model.as_ref().is_none_or(|m| m.grid != grid) {
             let zones: Vec<ZoneCells> =
                 self.zones.iter().map(|(_, polygon)| grid.cells_of(polygon)).collect();
-            let mut model = Model::new(grid, zones, &samples, at);
-            if let Some(empty) = self.references.recall(&model.grid, &model.zones, &samples) {
-                model.adopt(&empty, &samples, at);
+            let samples = grid.samples(picture, (0, 0));
+            let mut model = Model::new(grid, zones, profiles, &samples, at);
+            if let Some(known) = self.references.recall(&model.grid, &model.zones, &samples) {
+                model.adopt(known, &samples, at);
             }
             self.model = Some(model);
             return self.unsettled();
         }
         let Some(model) = &mut self.model else { return self.unsettled() };
+        let shift = profiles.shift_from(&model.profiles);
+        let samples = grid.samples(picture, shift);
+        model.hide(passers);
+        model.shaken = if shift == (0, 0) { (model.shaken - 1).max(0) } else { SHAKEN_PICTURES };
         if !model.observe(&samples, at) {
             // Just lost: before anything is learnt, somebody may know the place in this light.
-            if model.learning == Some((at, 1))
-                && let Some(empty) = self.references.recall(&model.grid, &model.zones, &samples)
-            {
-                model.adopt(&empty, &samples, at);
+            if model.learning == Some((at, 1)) {
+                let samples = grid.samples(picture, (0, 0));
+                model.profiles = profiles;
+                if let Some(known) = self.references.recall(&model.grid, &model.zones, &samples) {
+                    model.adopt(known, &samples, at);
+                }
+            } else {
+                model.profiles.follow(&profiles, shift, PROFILE_SHARE);
             }
             return self.unsettled();
         }
+        model.profiles.follow(&profiles, shift, PROFILE_SHARE);
         let object = model.objects();
         let clean = model.is_clean(&samples, &object);
-        self.reference_due =
-            self.references.note(clean, || model.cells.iter().map(|cell| cell.empty).collect(), at);
+        self.reference_due = self.references.note(clean, || model.as_known(), at);
         let report = |(id, cells): (&(ZoneId, Polygon), &ZoneCells)| {
             let (covered, boxes) = model.grid.covered(cells, &object);
             let boxes = boxes.into_iter().take(BOXES_MAX).collect();
@@ -224,9 +254,32 @@ impl Foreground {
 }
 
 impl Model {
-    fn new(grid: Grid, zones: Vec<ZoneCells>, samples: &[Sample], at: Duration) -> Self {
+    fn new(grid: Grid, zones: Vec<ZoneCells>, profiles: Profiles, samples: &[Sample], at: Duration) -> Self {
         let cells = samples.iter().map(|s| Cell::new(*s, Moment::of(at))).collect();
-        Self { grid, zones, cells, learning: Some((at, 1)), last: at, colour: grid::colour(samples) }
+        let colour = grid::colour(samples);
+        let hidden = vec![false; samples.len()];
+        Self { grid, zones, profiles, cells, learning: Some((at, 1)), last: at, colour, hidden, shaken: 0 }
+    }
+
+    fn hide(&mut self, passers: &[BBox]) {
+        self.hidden.fill(false);
+        for cell in passers.iter().flat_map(|passer| self.grid.cells_in(passer)) {
+            self.hidden[cell] = true;
+        }
+    }
+
+    /// Notes how much of a difference the ground's own edges make when the camera shakes by parts of a pixel.
+    fn note_edges(&mut self) {
+        let luma = |cells: &[Cell], i: usize| cells[i].empty.luma;
+        for i in 0..self.cells.len() {
+            self.cells[i].slack = if self.shaken > 0 {
+                let here = luma(&self.cells, i);
+                let edges = self.grid.neighbours(i).map(|n| (luma(&self.cells, n) - here).abs());
+                EDGE_SLACK * edges.fold(0.0, f32::max)
+            } else {
+                0.0
+            };
+        }
     }
 
     /// Brings the cells up to date; false while nothing can be said.
@@ -252,6 +305,7 @@ impl Model {
             return done;
         }
         self.adjust(samples);
+        self.note_edges();
         let coloured = grid::is_coloured(colour);
         let differing = self.cells.iter().zip(samples).filter(|(c, s)| c.differs(s, coloured)).count();
         if differing as f32 > LOST_SHARE * self.cells.len() as f32 {
@@ -272,15 +326,21 @@ impl Model {
     }
 
     /// Takes a known empty place for its model, in place of learning one; what differs now has come since.
-    fn adopt(&mut self, empty: &[Sample], samples: &[Sample], at: Duration) {
+    fn adopt(&mut self, known: Known, samples: &[Sample], at: Duration) {
+        self.profiles = known.profiles;
         let coloured = grid::is_coloured(self.colour);
-        for ((cell, empty), sample) in self.cells.iter_mut().zip(empty).zip(samples) {
+        for ((cell, empty), sample) in self.cells.iter_mut().zip(&known.samples).zip(samples) {
             let held = cell.held;
             *cell = Cell { empty: *empty, earlier: *empty, ..Cell::new(*sample, Moment::of(at)) };
             // What counted before the light changed need not prove anew that it stays.
             cell.counts = held && cell.differs(sample, coloured);
         }
         self.learning = None;
+    }
+
+    /// The empty place as it may be known later.
+    fn as_known(&self) -> Known {
+        Known { samples: self.cells.iter().map(|cell| cell.empty).collect(), profiles: self.profiles.clone() }
     }
 
     /// Whether nothing is in the zones, not even somebody passing through.
@@ -315,7 +375,8 @@ impl Model {
         let share = |time_s: f64| passed_s.map_or(0.0, |s| 1.0 - (-s / time_s).exp()) as f32;
         let (slow, calm) = (share(SLOW_S), share(NOISE_S));
         let moment = Moment::of(at);
-        for (cell, now) in self.cells.iter_mut().zip(samples) {
+        let seen = self.cells.iter_mut().zip(samples).zip(&self.hidden).filter(|(_, hidden)| !**hidden);
+        for ((cell, now), _) in seen {
             if cell.is_steady(now, coloured) {
                 cell.steady = cell.steady.mixed(now, 0.3);
             } else {
@@ -377,6 +438,8 @@ impl Model {
                 continue;
             }
             match scene.kind(&region, grid::is_coloured(self.colour)) {
+                // Edges of markings, where the camera has shaken by part of a pixel.
+                Kind::Object if self.shaken > 0 && !scene.has_body(&region) => {}
                 Kind::Object => region.iter().for_each(|&i| object[i] = true),
                 Kind::Light => region.iter().for_each(|&i| self.cells[i].relight(&steady[i])),
                 Kind::Left => region.iter().for_each(|&i| self.cells[i].learn(&steady[i])),

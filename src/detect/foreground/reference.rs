@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::exposure::Exposure;
 use super::grid::{self, Grid, Sample, ZoneCells};
+use super::shake::Profiles;
 
 /// Which light a reference was taken in; a camera has at most one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,47 +54,60 @@ const CHROMA_MIN: f32 = 18.0;
 /// Fewer cells outside the zones than this say nothing about whether the camera still looks the same way.
 const CELLS_MIN: usize = 64;
 
-struct Known {
+/// The empty place as it was seen once.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The cells' means.
+    pub samples: Vec<Sample>,
+    /// Where the camera stood.
+    pub profiles: Profiles,
+}
+
+struct Kept {
     light: Light,
     /// Media time at which it was taken; `None`: before this start.
     taken: Option<Duration>,
-    samples: Vec<Sample>,
+    known: Known,
 }
 
 /// What one camera knows about its empty zones.
 #[derive(Default)]
 pub struct References {
-    known: Vec<Known>,
+    kept: Vec<Kept>,
     clean_since: Option<Duration>,
 }
 
 impl References {
     /// Takes up a reference from an earlier run.
-    pub fn know(&mut self, samples: Vec<Sample>) {
-        self.put(Light::of(&samples), None, samples);
+    pub fn know(&mut self, known: Known) {
+        self.put(Light::of(&known.samples), None, known);
     }
 
-    fn put(&mut self, light: Light, taken: Option<Duration>, samples: Vec<Sample>) {
-        self.known.retain(|known| known.light != light);
-        self.known.push(Known { light, taken, samples });
+    fn put(&mut self, light: Light, taken: Option<Duration>, known: Known) {
+        self.kept.retain(|kept| kept.light != light);
+        self.kept.push(Kept { light, taken, known });
     }
 
     /// The empty place in the exposure of this picture, if one of the references shows what the camera sees now, whatever
     /// has come into the zones. Zones do not vote: they may be full.
-    pub fn recall(&self, grid: &Grid, zones: &[ZoneCells], samples: &[Sample]) -> Option<Vec<Sample>> {
+    pub fn recall(&self, grid: &Grid, zones: &[ZoneCells], samples: &[Sample]) -> Option<Known> {
         let mut votes = vec![true; samples.len()];
         zones.iter().flatten().for_each(|&(cell, _)| votes[cell] = false);
         if votes.iter().filter(|vote| **vote).count() < CELLS_MIN {
             votes.fill(true);
         }
-        let candidates = self.known.iter().filter(|known| known.samples.len() == grid.columns * grid.rows);
-        let adapted = candidates.map(|known| adapt(&known.samples, samples, &votes));
+        let all = self.kept.iter().map(|kept| &kept.known);
+        let candidates = all.filter(|known| known.samples.len() == grid.columns * grid.rows);
+        let adapted = candidates.map(|known| {
+            let (lit, differing) = adapt(&known.samples, samples, &votes);
+            (Known { samples: lit, profiles: known.profiles.clone() }, differing)
+        });
         let best = adapted.min_by(|(_, a), (_, b)| a.total_cmp(b));
-        best.filter(|(_, differing)| *differing <= DIFFERING_MAX).map(|(empty, _)| empty)
+        best.filter(|(_, differing)| *differing <= DIFFERING_MAX).map(|(known, _)| known)
     }
 
     /// Notes whether all zones look empty now; gives the light when this picture should become the reference of that light.
-    pub fn note(&mut self, clean: bool, empty: impl FnOnce() -> Vec<Sample>, at: Duration) -> Option<Light> {
+    pub fn note(&mut self, clean: bool, empty: impl FnOnce() -> Known, at: Duration) -> Option<Light> {
         if !clean {
             self.clean_since = None;
             return None;
@@ -103,11 +117,11 @@ impl References {
             return None;
         }
         let empty = empty();
-        let light = Light::of(&empty);
+        let light = Light::of(&empty.samples);
         let old = |taken: Option<Duration>| {
             taken.is_none_or(|taken| at.saturating_sub(taken).as_secs_f64() >= RENEWED_S)
         };
-        let due = self.known.iter().find(|known| known.light == light).is_none_or(|known| old(known.taken));
+        let due = self.kept.iter().find(|kept| kept.light == light).is_none_or(|kept| old(kept.taken));
         if !due {
             return None;
         }

@@ -9,10 +9,20 @@ const NEW_STRUCTURE_MIN: f32 = 0.12;
 const EDGE_MIN: f32 = 5.0;
 /// Least difference of two colours.
 const COLOUR_MIN: f32 = 8.0;
-/// When the empty model has an outline this many times as strong as the picture, what had the outline has left.
+/// Unexplained differences of neighbouring cells this many times their noise, on average over a region, are structure too.
+const RESIDUE_NOISES: f32 = 1.0;
+/// Ground with this much variance of its own, in squared grey levels, shows through any light, ...
+const TEXTURE_MIN: f32 = 12.0;
+/// ... at least so well (correlation of the region before and now).
+const TEXTURE_KEPT_MIN: f32 = 0.6;
+/// When the empty model has an outline this many times as strong as the picture, what had the outline has left, ...
 const LEFT_RATIO: f32 = 1.4;
+/// ... unless the picture has a strong outline too, in grey levels: then something hides the markings of the ground.
+const LEFT_OUTLINE_MAX: f32 = 12.0;
 /// Regions with fewer pairs of neighbouring cells inside are judged by their outline.
 const THIN_PAIRS: u32 = 12;
+/// Regions with at least so many have statistics to speak of.
+const BROAD_PAIRS: u32 = 60;
 /// Outlines weaker than this on average, in grey levels, decide nothing.
 const OUTLINE_MIN: f32 = 4.0;
 
@@ -47,10 +57,21 @@ impl Scene<'_> {
         self.grid.connected(self.counting)
     }
 
+    /// Whether a region is at least three cells across somewhere, each way.
+    pub fn has_body(&self, region: &[usize]) -> bool {
+        let (columns, cells) = (self.grid.columns, self.counting.len());
+        region.iter().any(|&cell| {
+            let (row, column) = (cell / columns, cell % columns);
+            let inner = row > 0 && column > 0 && column + 1 < columns && cell + columns + 1 < cells;
+            inner && (0..9).all(|i| self.counting[(row - 1 + i / 3) * columns + column - 1 + i % 3])
+        })
+    }
+
     /// Judges one region.
     pub fn kind(&self, region: &[usize], coloured: bool) -> Kind {
         let mut outline = (0.0f32, 0.0f32, 0u32);
         let (mut pairs, mut changed) = (0u32, 0u32);
+        let (mut residue, mut noise) = (0.0f32, 0.0f32);
         for &cell in region {
             let colour = coloured && new_colour(&self.steady[cell], &self.empty[cell]);
             for neighbour in self.grid.neighbours(cell) {
@@ -62,6 +83,8 @@ impl Scene<'_> {
                         / (self.empty[cell].luma + self.empty[neighbour].luma + 2.0);
                     let explained = now.clamp((light * before).min(0.0), (light * before).max(0.0));
                     let limit = EDGE_MIN.max(3.0 * (self.noise[cell] + self.noise[neighbour]));
+                    residue += (now - explained).abs();
+                    noise += self.noise[cell].hypot(self.noise[neighbour]);
                     pairs += 1;
                     changed += u32::from(colour || (now - explained).abs() > limit);
                 } else {
@@ -70,16 +93,37 @@ impl Scene<'_> {
             }
         }
         let (now, before, length) = (outline.0, outline.1, outline.2.max(1) as f32);
-        if before > LEFT_RATIO * now && before / length > OUTLINE_MIN {
+        if before > LEFT_RATIO * now && before / length > OUTLINE_MIN && now / length < LEFT_OUTLINE_MAX {
             return Kind::Left;
         }
         // A region of one or two cells across has no inside: only an outline that the ground had not makes it a thing.
         let new_outline = now > before && now / length > OUTLINE_MIN;
         let thin = pairs < THIN_PAIRS;
-        if (thin && !new_outline) || (!thin && (changed as f32) < NEW_STRUCTURE_MIN * pairs as f32) {
-            return Kind::Light;
+        let new_structure = (changed as f32) >= NEW_STRUCTURE_MIN * pairs as f32;
+        let object = if thin {
+            new_outline
+        } else if pairs < BROAD_PAIRS || new_structure {
+            new_structure
+        } else {
+            let (texture, kept) = self.texture(region);
+            residue > RESIDUE_NOISES * noise || (texture >= TEXTURE_MIN && kept < TEXTURE_KEPT_MIN)
+        };
+        if object { Kind::Object } else { Kind::Light }
+    }
+
+    /// The variance of the empty place in a region, and how well it correlates with what is there now.
+    fn texture(&self, region: &[usize]) -> (f32, f32) {
+        let n = region.len() as f32;
+        let mean = |cells: &[Sample]| region.iter().map(|&i| cells[i].luma).sum::<f32>() / n;
+        let (before, now) = (mean(self.empty), mean(self.steady));
+        let (mut both, mut each) = (0.0f32, (0.0f32, 0.0f32));
+        for &cell in region {
+            let (a, b) = (self.empty[cell].luma - before, self.steady[cell].luma - now);
+            both += a * b;
+            each = (each.0 + a * a, each.1 + b * b);
         }
-        Kind::Object
+        let scale = (each.0 * each.1).sqrt();
+        (each.0 / n, if scale > 0.0 { both / scale } else { 0.0 })
     }
 }
 

@@ -1,0 +1,132 @@
+//! How far a shaking camera stands off from where it stood when the empty place was learnt.
+//!
+//! Edges are summed down the columns and along the rows of the picture; the two profiles of a shaken picture are those of
+//! the still one, moved. Exposure scales them, what passes changes a small part of them.
+
+/// Reach, as a share of the picture's width: 8 pixels at 640. What moves further has turned, not shaken.
+const REACH: usize = 80;
+/// A shift must explain the profile this much better than none (correlation, -1..1): noise alone moves nothing.
+const GAIN_MIN: f32 = 0.02;
+/// One line in so many enters the sums.
+const LINE_STEP: usize = 3;
+/// So many strips, each so large a share of the width, enter the sums along the rows.
+const STRIPS: usize = 4;
+const STRIP_SHARE: usize = 16;
+
+/// Edges by column and by row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profiles {
+    columns: Vec<f32>,
+    rows: Vec<f32>,
+}
+
+impl Profiles {
+    /// Those of a luma plane of `width` x `height` pixels, both at least 2.
+    pub fn of(luma: &[u8], (width, height): (usize, usize)) -> Self {
+        let mut columns = vec![0u32; width];
+        for line in luma.chunks_exact(width).take(height).step_by(LINE_STEP) {
+            for ((sum, &a), &b) in columns.iter_mut().zip(line).zip(&line[1..]) {
+                *sum += u32::from(a.abs_diff(b));
+            }
+        }
+        let strip = (width / STRIP_SHARE).max(1);
+        let starts = (0..STRIPS).map(|i| (2 * i + 1) * (width - strip) / (2 * STRIPS));
+        let mut rows = vec![0u32; height];
+        for start in starts {
+            for (y, sum) in rows.iter_mut().enumerate().take(height - 1) {
+                let (a, b) = (&luma[y * width + start..][..strip], &luma[(y + 1) * width + start..][..strip]);
+                *sum += a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
+            }
+        }
+        let floats = |sums: Vec<u32>| sums.into_iter().map(|sum| sum as f32).collect();
+        Self { columns: floats(columns), rows: floats(rows) }
+    }
+
+    /// Right and down, in pixels, by which this picture is moved against the other.
+    pub fn shift_from(&self, still: &Self) -> (isize, isize) {
+        let reach = (self.columns.len() / REACH).max(1) as isize;
+        (moved(&still.columns, &self.columns, reach), moved(&still.rows, &self.rows, reach))
+    }
+
+    /// Follows slow changes of the place: `share` of the way towards a picture moved by `shift`.
+    pub fn follow(&mut self, other: &Self, (dx, dy): (isize, isize), share: f32) {
+        for (mine, theirs, shift) in
+            [(&mut self.columns, &other.columns, dx), (&mut self.rows, &other.rows, dy)]
+        {
+            for (i, value) in mine.iter_mut().enumerate() {
+                if let Some(new) = i.checked_add_signed(shift).and_then(|i| theirs.get(i)) {
+                    *value += share * (new - *value);
+                }
+            }
+        }
+    }
+}
+
+/// The shift at which `new[i + shift]` is most like `old[i]`.
+fn moved(old: &[f32], new: &[f32], reach: isize) -> isize {
+    if old.len() != new.len() || old.len() <= 4 * reach as usize {
+        return 0;
+    }
+    let still = likeness(old, new, 0, reach);
+    let all = (-reach..=reach).map(|shift| (likeness(old, new, shift, reach), shift));
+    // Of equals the smallest: a blank wall does not move.
+    let best = all.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.abs().cmp(&a.1.abs())));
+    best.filter(|(likeness, _)| *likeness >= still + GAIN_MIN).map_or(0, |(_, shift)| shift)
+}
+
+/// Correlation over the part that both have whatever the shift within reach.
+fn likeness(old: &[f32], new: &[f32], shift: isize, reach: isize) -> f32 {
+    let margin = reach as usize;
+    let old = &old[margin..old.len() - margin];
+    let new = &new[margin.saturating_add_signed(shift)..][..old.len()];
+    let n = old.len() as f32;
+    let (mean_old, mean_new) = (old.iter().sum::<f32>() / n, new.iter().sum::<f32>() / n);
+    let (mut both, mut each) = (0.0, (0.0, 0.0));
+    for (a, b) in old.iter().zip(new) {
+        let (a, b) = (a - mean_old, b - mean_new);
+        both += a * b;
+        each = (each.0 + a * a, each.1 + b * b);
+    }
+    let scale = (each.0 * each.1).sqrt();
+    if scale > 0.0 { both / scale } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rough blocks, moved by so many pixels, in some exposure, with somebody passing.
+    fn picture(size: (usize, usize), (dx, dy): (isize, isize), gain: f32, passer: bool) -> Vec<u8> {
+        let value = |x: isize, y: isize| {
+            let (bx, by) = (x.div_euclid(17), y.div_euclid(13));
+            let mut block = fastrand::Rng::with_seed((bx * 1009 + by * 9176) as u64);
+            f32::from(block.u8(60..160))
+        };
+        let mut noise = fastrand::Rng::with_seed((dx * 31 + dy) as u64);
+        (0..size.0 * size.1)
+            .map(|i| {
+                let (x, y) = ((i % size.0) as isize, (i / size.0) as isize);
+                let passes = passer && (100..150).contains(&x) && (60..160).contains(&y);
+                let seen = if passes { 30.0 } else { value(x - dx, y - dy) };
+                (seen * gain + noise.f32() * 6.0).clamp(0.0, 255.0) as u8
+            })
+            .collect()
+    }
+
+    #[test]
+    fn shakes_are_measured_and_stillness_is_still() {
+        let size = (640, 360);
+        let still = Profiles::of(&picture(size, (0, 0), 1.0, false), size);
+        for shift in [(0, 0), (1, 0), (-3, 2), (6, -7), (8, 8)] {
+            for (gain, passer) in [(1.0, false), (0.7, true), (1.3, true)] {
+                let shaken = Profiles::of(&picture(size, shift, gain, passer), size);
+                assert_eq!(shaken.shift_from(&still), shift, "gain {gain}, passer {passer}");
+            }
+        }
+        let blank = Profiles::of(&[90; 640 * 360], size);
+        assert_eq!(blank.shift_from(&still), (0, 0));
+        assert_eq!(still.shift_from(&blank), (0, 0));
+        let small = Profiles::of(&[90; 4], (2, 2));
+        assert_eq!(small.shift_from(&still), (0, 0));
+    }
+}
