@@ -12,8 +12,6 @@ use crate::track::Track;
 use super::stay::Stays;
 use super::{Look, SCORE_KEPT, View, hidden_by, named};
 
-/// How long an object must have stood in one place before it blocks anything, in seconds: a queue that crawls does not.
-const STAND_S_MIN: f64 = 3.0;
 /// How much of a box, from its bottom, stands on the ground: cameras look down at a slant, roofs lean over free ground.
 const FOOT_SHARE: f32 = 0.5;
 /// Static foreground has stood for about this long when it counts first, in seconds.
@@ -31,8 +29,8 @@ pub struct Obstruction {
     rule: Rule,
     id: ZoneId,
     zone: Polygon,
-    /// Which vehicles and things stay; `None` where any movement within the zone counts as staying.
-    stays: Option<Stays>,
+    /// Since when each vehicle or thing has been there: the next of a queue blocks no longer than it has stood.
+    stays: Stays,
     /// Whether at the last look static foreground alone made the matter.
     held_by_foreground: bool,
     /// Since when static foreground has covered enough, and when it did so last.
@@ -46,7 +44,7 @@ impl Obstruction {
             rule: rule.clone(),
             id: id.clone(),
             zone: zone.clone(),
-            stays: (rule.shift_max > 0.0).then(|| Stays::new(rule)),
+            stays: Stays::following(rule),
             held_by_foreground: false,
             covered: None,
         }
@@ -75,7 +73,7 @@ impl Obstruction {
         let present = blocked(coverage);
         self.held_by_foreground = present && !blocked(by_objects);
         // A thing may get its name late, or lose it: what has covered the zone all the time is older than its name.
-        let of_objects = self.stays.as_ref().filter(|_| blocked(by_objects)).and_then(Stays::since);
+        let of_objects = self.stays.since().filter(|_| blocked(by_objects));
         let of_foreground = self.covered.as_ref().map(|(since, _)| *since);
         let since = of_objects.into_iter().chain(of_foreground).min_by_key(|since| since.media);
         Some(Look::new(present, since, coverage, [standing, unnamed].concat()))
@@ -101,14 +99,11 @@ impl Obstruction {
             .filter(|t| t.bbox.height() >= self.rule.height_min)
             .filter(|t| self.zone.overlap(&foot_of(&t.bbox)) > 0.0 && !hidden_by(&t.bbox, &exempt))
             .collect();
-        if let (Some(stays), true) = (&mut self.stays, view.findings.objects.is_some()) {
-            stays.look(&view.findings.captured, &in_zone, view.tracker);
+        if view.findings.objects.is_some() {
+            self.stays.look(&view.findings.captured, &in_zone, view.tracker);
         }
-        let stays = |t: &&Track| match &self.stays {
-            Some(stays) => stays.seen(t),
-            None => t.stands_s() >= STAND_S_MIN,
-        };
-        let (standing, passing): (Vec<&Track>, Vec<&Track>) = in_zone.into_iter().partition(stays);
+        let (standing, passing): (Vec<&Track>, Vec<&Track>) =
+            in_zone.into_iter().partition(|track| self.stays.seen(track));
         (standing.iter().map(|t| t.detection()).collect(), passing.iter().map(|t| t.bbox).collect())
     }
 

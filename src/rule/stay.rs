@@ -6,6 +6,7 @@
 //! | somebody passes the place, in front of it or through it | takes nothing: who passes does not stand |
 //! | it is seen to leave by more than `shift_max` | the place is given up, and the next of a queue starts anew; if it is back within `clear_s`, it goes on |
 //! | a queue crawls | nobody stands: see [`Track::stands_s`] |
+//! | it shuffles about ([`Stays::following`]) | its place goes with it |
 //! | a second box on the same object | one thing, one place |
 
 use crate::config::Rule;
@@ -46,6 +47,8 @@ struct Stay {
 #[derive(Debug, Clone)]
 pub struct Stays {
     rule: Rule,
+    /// Whether a place goes with its track.
+    follows: bool,
     stays: Vec<Stay>,
     last_id: u32,
 }
@@ -53,7 +56,12 @@ pub struct Stays {
 impl Stays {
     /// Nobody has stayed yet.
     pub fn new(rule: &Rule) -> Self {
-        Self { rule: rule.clone(), stays: Vec::new(), last_id: 0 }
+        Self { rule: rule.clone(), follows: false, stays: Vec::new(), last_id: 0 }
+    }
+
+    /// Nobody has stayed yet; who moves within the zone stays all the same, who leaves it does not.
+    pub fn following(rule: &Rule) -> Self {
+        Self { follows: true, ..Self::new(rule) }
     }
 
     /// Takes the tracks of one look that count in the zone, with all others for those who have left it; afterwards
@@ -61,10 +69,16 @@ impl Stays {
     pub fn look(&mut self, at: &Captured, tracks: &[&Track], tracker: &Tracker) {
         self.stays.iter_mut().for_each(|stay| stay.seen = false);
         // Who stayed before goes first; then those who stand look for a place that was left without a track.
-        let own = |track: &Track| self.stays.iter().position(|s| s.track == track.id && self.fits(s, track));
+        let own = |track: &Track| {
+            let stays = |s: &Stay| s.track == track.id && (self.follows || self.fits(s, track));
+            self.stays.iter().position(stays)
+        };
         let mut places: Vec<Option<usize>> = tracks.iter().map(|track| own(track)).collect();
         let shift_max = self.rule.shift_max;
         for stay in &mut self.stays {
+            if let Some(track) = tracks.iter().find(|track| self.follows && track.id == stay.track) {
+                stay.place = *track.steady();
+            }
             let elsewhere = |t: &Track| t.id == stay.track && !same_place(&stay.place, t.steady(), shift_max);
             stay.left |= tracker.current().any(elsewhere);
         }

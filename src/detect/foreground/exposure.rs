@@ -24,7 +24,7 @@ impl Exposure {
     pub fn fit(pairs: &[(f32, f32)]) -> Self {
         let within = |v: f32| v > CLIPPED.0 && v < CLIPPED.1;
         // An odd number of cells apart, so that no column of the grid is favoured.
-        let step = (pairs.len() / PAIRS) | 1;
+        let step = if pairs.len() < 4 * PAIRS { 1 } else { (pairs.len() / PAIRS) | 1 };
         let usable: Vec<(f32, f32)> =
             pairs.iter().step_by(step).copied().filter(|(m, p)| within(*m) && within(*p)).collect();
         if usable.len() < 16 {
