@@ -14,13 +14,13 @@
 //! | everything changes otherwise (camera turned, lens covered) | learnt anew; `settled` is false meanwhile |
 //! | restart, camera turned back, lens uncovered | the reference that fits: what has come meanwhile is not learnt |
 
+mod cell;
 mod exposure;
 mod grid;
 mod reference;
 mod region;
 mod shake;
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::detection::ZoneForeground;
@@ -28,6 +28,7 @@ use crate::frame::Picture;
 use crate::geometry::{BBox, Polygon};
 use crate::observation::ZoneId;
 
+use cell::{Cell, Moment};
 use exposure::Exposure;
 use grid::{Grid, Sample, ZoneCells};
 pub use reference::Light;
@@ -46,12 +47,6 @@ const LEARN_PICTURES: u32 = 3;
 const SLOW_S: f64 = 60.0;
 /// Time constant of a cell's noise, in seconds.
 const NOISE_S: f64 = 30.0;
-/// A cell differs beyond this many grey levels, ...
-const LUMA_MIN: f32 = 7.0;
-/// ... or this many times its noise if that is more, ...
-const LUMA_NOISES: f32 = 4.5;
-/// ... or by this much in colour (both chroma planes together).
-const CHROMA_MIN: f32 = 12.0;
 /// No noise is believed to exceed this many grey levels: else a busy place would go blind.
 const NOISE_MAX: f32 = 12.0;
 /// When more than this share of all cells differs at once, the model is of another picture.
@@ -66,87 +61,6 @@ const PROFILE_SHARE: f32 = 0.05;
 const REGION_CELLS_MIN: usize = 3;
 /// Most boxes reported per zone.
 const BOXES_MAX: usize = 16;
-
-/// Media time in hundredths of a second, for sixteen months: all cells together should fit into a processor's cache.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Moment(NonZeroU32);
-
-impl Moment {
-    fn of(at: Duration) -> Self {
-        Self(NonZeroU32::MIN.saturating_add((at.as_millis() / 10) as u32))
-    }
-
-    fn seconds_until(self, at: Self) -> f64 {
-        f64::from(at.0.get().saturating_sub(self.0.get())) / 100.0
-    }
-}
-
-/// What is known about one cell.
-#[derive(Debug, Clone, Copy)]
-struct Cell {
-    /// The empty place.
-    empty: Sample,
-    /// What the empty place looked like before the light on it changed; it may come back (a shower passes).
-    earlier: Sample,
-    /// Mean deviation from it in grey levels.
-    noise: f32,
-    /// The value that has been steady, and since when.
-    steady: Sample,
-    steady_since: Moment,
-    /// Since when it looks empty, while it counts.
-    empty_since: Option<Moment>,
-    /// Whether it differs from empty and has stayed so.
-    counts: bool,
-    /// Whether it counted before the light changed and the model was learnt anew, with the object in it.
-    held: bool,
-    /// Grey levels by which a shaking camera may change it.
-    slack: f32,
-}
-
-impl Cell {
-    fn new(sample: Sample, at: Moment) -> Self {
-        Self {
-            empty: sample,
-            earlier: sample,
-            noise: 1.5,
-            steady: sample,
-            steady_since: at,
-            empty_since: None,
-            counts: false,
-            held: false,
-            slack: 0.0,
-        }
-    }
-
-    fn differs(&self, now: &Sample, coloured: bool) -> bool {
-        self.far(now, &self.empty, coloured) && self.far(now, &self.earlier, coloured)
-    }
-
-    fn far(&self, now: &Sample, from: &Sample, coloured: bool) -> bool {
-        let luma = (now.luma - from.luma).abs();
-        luma > LUMA_MIN.max(LUMA_NOISES * self.noise) + self.slack
-            || (coloured && now.chroma_distance(from) > CHROMA_MIN)
-    }
-
-    /// Whether the value is the one that was there before; more lenient than `differs`, for noise on both sides.
-    fn is_steady(&self, now: &Sample, coloured: bool) -> bool {
-        let luma = (now.luma - self.steady.luma).abs();
-        luma <= LUMA_MIN.max(3.0 * self.noise) + self.slack
-            && (!coloured || now.chroma_distance(&self.steady) <= CHROMA_MIN)
-    }
-
-    /// Takes what is there now for the empty place, and forgets what was taken for it.
-    fn learn(&mut self, now: &Sample) {
-        self.relight(now);
-        self.earlier = *now;
-    }
-
-    /// The empty place is in another light now; the old one may come back.
-    fn relight(&mut self, now: &Sample) {
-        let earlier = self.empty;
-        *self = Self { empty: *now, earlier, counts: false, held: false, empty_since: None, ..*self };
-    }
-}
 
 /// The model of one picture size.
 struct Model {
