@@ -7,6 +7,10 @@
 const REACH: usize = 80;
 /// A shift must explain the profile this much better than none (correlation, -1..1): noise alone moves nothing.
 const GAIN_MIN: f32 = 0.02;
+/// Profiles less alike than this at their best are of a blank or another picture: nothing is known of its shake.
+const ALIKE_MIN: f32 = 0.5;
+/// Profiles this much alike have not moved: most pictures of most cameras, for which nothing is searched.
+const STILL_MIN: f32 = 0.98;
 /// One line in so many enters the sums.
 const LINE_STEP: usize = 3;
 /// So many strips, each so large a share of the width, enter the sums along the rows.
@@ -68,10 +72,13 @@ fn moved(old: &[f32], new: &[f32], reach: isize) -> isize {
         return 0;
     }
     let still = likeness(old, new, 0, reach);
+    if still >= STILL_MIN {
+        return 0;
+    }
     let all = (-reach..=reach).map(|shift| (likeness(old, new, shift, reach), shift));
     // Of equals the smallest: a blank wall does not move.
     let best = all.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.abs().cmp(&a.1.abs())));
-    best.filter(|(likeness, _)| *likeness >= still + GAIN_MIN).map_or(0, |(_, shift)| shift)
+    best.filter(|(likeness, _)| *likeness >= ALIKE_MIN.max(still + GAIN_MIN)).map_or(0, |(_, shift)| shift)
 }
 
 /// Correlation over the part that both have whatever the shift within reach.
@@ -126,6 +133,12 @@ mod tests {
         let blank = Profiles::of(&[90; 640 * 360], size);
         assert_eq!(blank.shift_from(&still), (0, 0));
         assert_eq!(still.shift_from(&blank), (0, 0));
+        let noise = |seed: u64| -> Vec<u8> {
+            let mut chance = fastrand::Rng::with_seed(seed);
+            (0..size.0 * size.1).map(|_| 100 + chance.u8(0..6)).collect()
+        };
+        let dark = Profiles::of(&noise(1), size);
+        assert_eq!(Profiles::of(&noise(2), size).shift_from(&dark), (0, 0), "noise alone");
         let small = Profiles::of(&[90; 4], (2, 2));
         assert_eq!(small.shift_from(&still), (0, 0));
     }
