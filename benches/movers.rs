@@ -1,12 +1,15 @@
 //! What a picture costs beyond decoding where things may fall: shake, usual look, candidates; and the rule behind them.
 #![allow(missing_docs)] // criterion's macro writes a public function
 
+mod support;
+
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use gridwatch::detect::movers::Movers;
 use gridwatch::frame::{Captured, Clock, Picture};
+use support::CpuTime;
 
 /// A facade with windows, noise of a few grey levels, shaken by half a pixel, and something that falls.
 fn picture(number: usize, width: usize, height: usize, shakes: bool) -> Picture {
@@ -29,7 +32,7 @@ fn picture(number: usize, width: usize, height: usize, shakes: bool) -> Picture 
     Picture { captured, width, height, y: y.into(), u: grey(), v: grey(), full_range: false }
 }
 
-fn observe(c: &mut Criterion) {
+fn observe(c: &mut Criterion<CpuTime>) {
     let mut group = c.benchmark_group("movers");
     group.sample_size(10);
     for (name, shakes) in [("still", false), ("shaken", true)] {
@@ -46,5 +49,5 @@ fn observe(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, observe);
+criterion_group!(name = benches; config = support::criterion(); targets = observe);
 criterion_main!(benches);

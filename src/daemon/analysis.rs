@@ -66,9 +66,10 @@ impl std::ops::AddAssign for Counts {
 /// must not hide itself.
 const PASSER_SCORE_MIN: f32 = 0.4;
 
-/// The boxes of persons among objects.
-fn persons(objects: &[Detection]) -> Vec<BBox> {
-    objects.iter().filter(|object| object.class.as_str() == "person").map(|object| object.bbox).collect()
+/// The boxes of persons with at least this score among objects.
+fn persons(objects: &[Detection], score_min: f32) -> Vec<BBox> {
+    let person = |object: &&Detection| object.class.as_str() == "person" && object.score >= score_min;
+    objects.iter().filter(person).map(|object| object.bbox).collect()
 }
 
 /// A clip that will be written when its last picture has come.
@@ -220,16 +221,10 @@ impl Analysis {
             self.counts.looked += 1;
             findings.objects = self.detect(picture);
             if let Some(foreground) = &mut self.foreground {
-                let persons = persons(findings.objects.as_deref().unwrap_or_default());
-                let sure =
-                    findings.objects.iter().flatten().filter(|object| object.score >= PASSER_SCORE_MIN);
-                let passers: Vec<BBox> = sure
-                    .filter(|object| object.class.as_str() == "person")
-                    .map(|object| object.bbox)
-                    .collect();
-                findings.foreground = foreground.observe(picture, &passers);
+                let objects = findings.objects.as_deref().unwrap_or_default();
+                findings.foreground = foreground.observe(picture, &persons(objects, PASSER_SCORE_MIN));
                 if let Some(light) = foreground.reference_due() {
-                    self.desk.keep_reference(&self.camera.id, light, picture, &persons);
+                    self.desk.keep_reference(&self.camera.id, light, picture, &persons(objects, 0.0));
                 }
             }
         }
@@ -281,7 +276,7 @@ impl Analysis {
         if opens || clears {
             // No picture leaves without someone having looked for people in it.
             let objects = objects.map_or_else(|| self.detect(picture).unwrap_or_default(), <[_]>::to_vec);
-            let persons = persons(&objects);
+            let persons = persons(&objects, 0.0);
             pictures.extend(self.desk.snapshot(&self.camera, &zone, seen, picture, &persons));
             if opens && seen.objects.iter().any(|object| object.class.as_str() == UNKNOWN) {
                 pictures.extend(self.desk.reference(&self.camera.id));

@@ -57,7 +57,7 @@ impl References {
         write().map_err(trouble("keep", &target))
     }
 
-    /// The JPEGs of a camera that are at most a week old, newest first, each with its age's end: when it was kept.
+    /// The JPEGs of a camera that are at most a week old, newest first, each with the time at which it was kept.
     pub fn of(&self, camera: &CameraId, lights: &[&str], now: SystemTime) -> Vec<(SystemTime, Vec<u8>)> {
         let read = |light: &&str| {
             let path = self.folder.join(format!("{camera}.{light}.jpg"));

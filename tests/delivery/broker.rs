@@ -127,6 +127,20 @@ pub struct Listener {
     early: RefCell<VecDeque<Heard>>,
 }
 
+/// What a child with a piped standard output prints, line by line, for those who cannot wait for ever.
+pub fn lines_of(child: &mut Child) -> Receiver<String> {
+    let stdout = child.stdout.take().expect("stdout");
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
 /// A retained topic of every mosquitto; subscribed last, it comes when all else is subscribed.
 const SUBSCRIBED: &str = "$SYS/broker/version";
 
@@ -141,15 +155,7 @@ impl Listener {
             .stderr(Stdio::null())
             .spawn()
             .expect("mosquitto_sub starts");
-        let stdout = child.stdout.take().expect("stdout");
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let lines = lines_of(&mut child);
         let mut listener = Self { child, lines, early: RefCell::default() };
         let until = Instant::now() + Duration::from_secs(20);
         loop {

@@ -1,11 +1,10 @@
 //! `gridwatch watch` as an operator starts it: the same incidents, from a broker and from the local store.
 
-use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use super::broker::{self, Broker, Listener};
+use super::broker::{self, Broker, Listener, lines_of};
 use super::site::{BASE, Site};
 use super::{dispatch, drained};
 
@@ -24,15 +23,7 @@ impl Watch {
             .stdout(Stdio::piped())
             .spawn()
             .expect("gridwatch starts");
-        let stdout = child.stdout.take().expect("stdout");
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let lines = lines_of(&mut child);
         Self { child, lines }
     }
 
