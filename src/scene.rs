@@ -16,7 +16,7 @@ use crate::rule::obstruction::Obstruction;
 use crate::rule::presence::Presence;
 use crate::rule::thrown_object::ThrownObject;
 use crate::rule::{Look, View};
-use crate::track::Tracker;
+use crate::track::{Track, Tracker};
 
 /// A confirmed matter is stated anew when its coverage has changed by this much, ...
 const COVERAGE_CHANGE_MIN: f32 = 0.1;
@@ -155,7 +155,12 @@ impl Scene {
         self.watches.iter().filter(busy).map(|w| &w.zone.id)
     }
 
-    /// How every zone stands.
+    /// The objects seen in the last picture that a detector looked at, with their ids.
+    pub fn tracks(&self) -> impl Iterator<Item = &Track> {
+        self.tracker.current()
+    }
+
+    /// How every zone stands, in the order of the camera's zones.
     pub fn states(&self) -> Vec<ZoneState> {
         self.watches.iter().map(Watch::state).collect()
     }

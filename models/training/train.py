@@ -27,7 +27,7 @@ from world.label import NAMES
 
 # From which share of the time on, pictures are learned at about which width, in crops of which size. Whole pictures at
 # half size cost a quarter, and most of what is to be learned can be seen in them; the end is learned at full size.
-STAGES = ((0.0, 256, (256, 160)), (0.3, 384, (320, 192)), (0.66, 512, (384, 224)))
+STAGES = ((0.0, 384, (320, 192)), (0.35, 576, (384, 224)))
 BATCH = 8
 RATE = 2e-3
 AVERAGE_STEPS = 10  # workers train alone for so many steps, then take the mean of their weights

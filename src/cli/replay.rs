@@ -12,7 +12,7 @@ use crate::config::{Camera, Config};
 use crate::daemon::{Looked, Replay};
 use crate::detection::Findings;
 use crate::event::IncidentEvent;
-use crate::evidence::{Annotator, ZoneView};
+use crate::evidence::{Annotator, Seen, TrackView, ZoneView};
 
 use super::scratch::Scratch;
 use super::trace::{TraceReader, TraceWriter, is_trace};
@@ -43,7 +43,7 @@ pub struct ReplayArgs {
     /// Write what was found in each picture to this file, as JSON lines.
     #[arg(long)]
     record: Option<PathBuf>,
-    /// Write a video with boxes, zones and dwell clocks drawn in.
+    /// Write a video with everything drawn in: boxes, ids and ways, foreground, zones, dwell clocks.
     #[arg(long)]
     annotate: Option<PathBuf>,
     /// As fast as it was filmed, instead of as fast as it goes.
@@ -255,23 +255,27 @@ impl Film<'_> {
             }
         };
         let states = looked.scene.states();
-        let views: Vec<ZoneView<'_>> = looked
+        let zones: Vec<ZoneView<'_>> = looked
             .camera
             .zones
             .iter()
-            .map(|zone| {
-                let state = states.iter().find(|state| state.zone == zone.id);
-                ZoneView {
-                    zone,
-                    stage: state.and_then(|state| state.stage),
-                    dwell_s: state.map_or(0.0, |state| state.dwell_s),
-                    text: "",
-                }
+            .zip(&states)
+            .map(|(zone, state)| ZoneView {
+                zone,
+                stage: state.stage,
+                dwell_s: state.dwell_s,
+                coverage: state.coverage,
+                standing: &state.standing,
             })
             .collect();
-        let objects = looked.findings.objects.as_deref().unwrap_or_default();
+        let tracks: Vec<TrackView> = looked
+            .scene
+            .tracks()
+            .map(|track| TrackView { id: track.id, object: track.detection(), stands_s: track.stands_s() })
+            .collect();
         let caption = format!("{} {:.2} s", looked.camera.id, picture.captured.media.as_secs_f64());
-        annotator.draw(picture, objects, &views, &caption)?;
+        let seen = Seen { findings: looked.findings, tracks: &tracks, zones: &zones, caption: &caption };
+        annotator.draw(picture, &seen)?;
         Ok(())
     }
 }

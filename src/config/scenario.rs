@@ -103,6 +103,10 @@ pub struct Rule {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1))]
     pub height_min: f32,
+    /// The same at the zone's upper edge, which is farther away: between the edges the least height grows evenly from this to `height_min`; without it `height_min` holds everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub height_min_far: Option<f32>,
     /// Whether static foreground of unknown kind counts (`obstruction`).
     #[serde(default)]
     pub any_object: bool,
@@ -259,7 +263,7 @@ fn check_placeholders(item: &mut Item, pointer: &str, text: &str) {
 }
 
 /// Keys of a rule that only some kinds read.
-const ONLY_FOR: [(&str, &[RuleKind]); 11] = [
+const ONLY_FOR: [(&str, &[RuleKind]); 12] = [
     ("gap_s", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("classes", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("beside", &[RuleKind::Presence]),
@@ -268,6 +272,7 @@ const ONLY_FOR: [(&str, &[RuleKind]); 11] = [
     ("inside_min", &[RuleKind::Presence]),
     ("shift_max", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("height_min", &[RuleKind::Presence, RuleKind::Obstruction]),
+    ("height_min_far", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("any_object", &[RuleKind::Obstruction]),
     ("fall_min", &[RuleKind::ThrownObject]),
     ("points_min", &[RuleKind::ThrownObject]),
@@ -291,6 +296,12 @@ impl Rule {
             let hint = "a matter is first suspected, then confirmed: give a `suspect_s` of at most `dwell_s`"
                 .to_owned();
             item.error(&at(key), message, hint);
+        }
+        if let Some(far) = self.height_min_far.filter(|far| *far > self.height_min) {
+            let message = format!("`height_min_far` ({far}) is more than `height_min` ({})", self.height_min);
+            let hint = "things look smaller far away: `height_min` is for the zone's lower edge, `height_min_far` for its upper"
+                .to_owned();
+            item.error(&at("height_min_far"), message, hint);
         }
         match self.kind {
             RuleKind::Presence if self.classes.is_empty() => {

@@ -1,18 +1,30 @@
 //! A video with everything drawn that the rules saw, for `replay --annotate`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ffmpeg_next::software::scaling;
 use ffmpeg_next::{Dictionary, Packet, Rational, codec, encoder, format, frame};
 
 use super::EvidenceError;
-use super::canvas::{Anchor, Canvas, WHITE};
+use super::canvas::{Anchor, Canvas, Colour, WHITE};
 use super::clip::{self, Refused};
 use super::snapshot::{OBJECT, ZONE, ZONE_CALM, ZONE_CONFIRMED, clock_text, object_text, stage_text};
 use crate::config;
-use crate::detection::Detection;
+use crate::detection::{Detection, Findings};
 use crate::frame::Picture;
+use crate::geometry::{BBox, Point};
 use crate::observation::Stage;
+
+/// Static foreground, and small things that move.
+const FOREGROUND: Colour = [235, 80, 235];
+const MOVER: Colour = [120, 255, 120];
+/// What stands for longer than this has its clock drawn, in seconds.
+const STANDS_S_MIN: f64 = 2.0;
+/// A trail shows the way of this many seconds, ...
+const TRAIL_S: f64 = 8.0;
+/// ... in at most so many steps.
+const TRAIL_STEPS_MAX: usize = 64;
 
 /// A zone as it stands at one picture.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +35,34 @@ pub struct ZoneView<'a> {
     pub stage: Option<Stage>,
     /// Its dwell clock in seconds; drawn against the rule's `dwell_s`.
     pub dwell_s: f64,
-    /// Anything else worth saying, ASCII; may be empty.
-    pub text: &'a str,
+    /// Covered share of the zone, 0..1.
+    pub coverage: f32,
+    /// Things that have each stayed in one place for the dwell time, with the numbers of their stays.
+    pub standing: &'a [(u32, BBox)],
+}
+
+/// An object as the tracker knows it at one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrackView {
+    /// Its id.
+    pub id: u64,
+    /// Its box, the class it is taken for, its last score.
+    pub object: Detection,
+    /// Seconds for which it has stood where it is.
+    pub stands_s: f64,
+}
+
+/// Everything that is drawn on one picture.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// What was found: static foreground and small moving things are drawn as they are.
+    pub findings: &'a Findings,
+    /// Objects with their ids; drawn with the way they came.
+    pub tracks: &'a [TrackView],
+    /// The zones.
+    pub zones: &'a [ZoneView<'a>],
+    /// A line at the bottom.
+    pub caption: &'a str,
 }
 
 /// Draws pictures and encodes them into an MP4, each shown when it was captured.
@@ -36,6 +74,8 @@ pub struct Annotator {
     width: u32,
     height: u32,
     redact_persons: bool,
+    /// Media seconds and foot of each track's last sightings, oldest first.
+    trails: HashMap<u64, Vec<(f64, Point)>>,
     /// Media time of the first picture and pts of the last, in ms.
     first_ms: Option<i64>,
     last_pts: i64,
@@ -71,25 +111,31 @@ impl Annotator {
             width: size.0,
             height: size.1,
             redact_persons,
+            trails: HashMap::new(),
             first_ms: None,
             last_pts: -1,
             picture_ms: (1000.0 / fps) as i64,
         })
     }
 
-    /// Draws one picture: objects, zones with their state and dwell clock, and a line at the bottom.
-    pub fn draw(
-        &mut self,
-        picture: &Picture,
-        objects: &[Detection],
-        zones: &[ZoneView],
-        caption: &str,
-    ) -> Result<(), EvidenceError> {
+    /// Draws one picture: zones with their state and dwell clock, objects with id, way and clock, foreground, movers.
+    pub fn draw(&mut self, picture: &Picture, seen: &Seen) -> Result<(), EvidenceError> {
         let mut canvas = Canvas::from_picture(picture, self.width.max(self.height) as usize)?;
         if self.redact_persons {
-            objects.iter().filter(|o| o.class.as_str() == "person").for_each(|o| canvas.mosaic(&o.bbox));
+            let persons = seen.findings.objects.iter().flatten().filter(|o| o.class.as_str() == "person");
+            persons.for_each(|person| canvas.mosaic(&person.bbox));
         }
-        paint(&mut canvas, objects, zones, caption);
+        let media_s = picture.captured.media.as_secs_f64();
+        for track in seen.tracks {
+            let trail = self.trails.entry(track.id).or_default();
+            trail.push((media_s, track.object.bbox.foot()));
+            trail.drain(..trail.len().saturating_sub(TRAIL_STEPS_MAX));
+        }
+        for trail in self.trails.values_mut() {
+            trail.retain(|(at, _)| media_s - at <= TRAIL_S);
+        }
+        self.trails.retain(|_, trail| !trail.is_empty());
+        paint(&mut canvas, seen, &self.trails);
         let media_ms = picture.captured.media.as_millis() as i64;
         let pts = (media_ms - *self.first_ms.get_or_insert(media_ms)).max(self.last_pts + 1);
         self.last_pts = pts;
@@ -185,45 +231,76 @@ fn open(
     Ok((output, encoder))
 }
 
-fn paint(canvas: &mut Canvas, objects: &[Detection], zones: &[ZoneView], caption: &str) {
-    canvas.caption(caption);
+fn paint(canvas: &mut Canvas, seen: &Seen, trails: &HashMap<u64, Vec<(f64, Point)>>) {
+    canvas.caption(seen.caption);
     let colour = |view: &ZoneView| match view.stage {
         None | Some(Stage::Cleared) => ZONE_CALM,
         Some(Stage::Suspected) => ZONE,
         Some(Stage::Confirmed) => ZONE_CONFIRMED,
     };
-    for view in zones {
+    for view in seen.zones {
         canvas.fill(&view.zone.polygon, colour(view), 0.12);
         canvas.path(view.zone.polygon.points(), true, colour(view), 1.0);
     }
-    for object in objects {
-        canvas.outline(&object.bbox, OBJECT);
+    for bbox in seen.findings.foreground.iter().flat_map(|f| &f.boxes) {
+        canvas.outline(bbox, FOREGROUND);
     }
-    for view in zones {
+    for mover in seen.findings.movers.iter().flatten() {
+        canvas.dot(mover.at, 3.0, MOVER, true);
+    }
+    for track in seen.tracks {
+        let way: Vec<Point> = trails.get(&track.id).into_iter().flatten().map(|(_, foot)| *foot).collect();
+        canvas.path(&way, false, OBJECT, 0.7);
+        canvas.outline(&track.object.bbox, OBJECT);
+    }
+    for (_, bbox) in seen.zones.iter().flat_map(|view| view.standing) {
+        canvas.outline(bbox, ZONE_CONFIRMED);
+    }
+    for view in seen.zones {
+        let rule = &view.zone.rule;
         let mut words = vec![view.zone.id.to_string(), view.stage.map_or("calm", stage_text).to_owned()];
-        let whole = view.zone.rule.dwell_s;
-        if view.dwell_s > 0.0 && whole > 0.0 {
-            words.push(format!("{}/{}", clock_text(view.dwell_s), clock_text(whole)));
+        if view.dwell_s > 0.0 && rule.dwell_s > 0.0 {
+            words.push(format!("{}/{}", clock_text(view.dwell_s), clock_text(rule.dwell_s)));
         }
-        words.push(view.text.to_owned());
-        let text = words.join(" ");
+        if rule.kind == config::RuleKind::Obstruction {
+            words.push(format!("{:.0}%/{:.0}%", 100.0 * view.coverage, 100.0 * rule.coverage_min));
+        }
         let [x, y, width, height] =
-            canvas.label(text.trim_end(), Anchor::Box(view.zone.polygon.bounds()), colour(view));
-        if whole > 0.0 {
+            canvas.label(&words.join(" "), Anchor::Box(view.zone.polygon.bounds()), colour(view));
+        if rule.dwell_s > 0.0 {
             // The dwell clock as a bar that fills along the label's lower edge.
-            let share = (view.dwell_s / whole).clamp(0.0, 1.0) as f32;
+            let share = (view.dwell_s / rule.dwell_s).clamp(0.0, 1.0) as f32;
             canvas.fill_rect([x, y + height, width * share, 4.0], WHITE, 1.0);
         }
     }
-    for object in objects {
-        canvas.label(&object_text(object), Anchor::Box(object.bbox), OBJECT);
+    for track in seen.tracks {
+        let mut words = format!("#{} {}", track.id, object_text(&track.object));
+        if track.stands_s >= STANDS_S_MIN {
+            words = format!("{words} {}", clock_text(track.stands_s));
+        }
+        canvas.label(&words, Anchor::Box(track.object.bbox), OBJECT);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detection::Mover;
     use crate::evidence::snapshot::tests::{captured, observation, picture_of, zone};
+
+    fn nothing(picture: &Picture) -> Findings {
+        Findings {
+            captured: picture.captured,
+            size_px: (picture.width as u32, picture.height as u32),
+            objects: None,
+            foreground: Vec::new(),
+            movers: None,
+        }
+    }
+
+    fn tracked(id: u64, object: &Detection) -> TrackView {
+        TrackView { id, object: object.clone(), stands_s: 35.0 }
+    }
 
     /// Presentation times in seconds and pictures of a video, as luma planes.
     fn decoded(path: &Path) -> Vec<(f64, frame::Video)> {
@@ -256,6 +333,7 @@ mod tests {
         let lane = zone(&[[0.2, 0.3], [0.8, 0.3], [0.9, 0.8], [0.1, 0.8]]);
         let seen =
             observation(&[("car", 0.91, [0.4, 0.45, 0.6, 0.7]), ("person", 0.7, [0.05, 0.5, 0.09, 0.7])]);
+        let tracks: Vec<TrackView> = seen.objects.iter().zip(7..).map(|(o, id)| tracked(id, o)).collect();
         // Odd size, uneven times, one that does not advance.
         let times = [10.0, 10.04, 10.5, 10.5, 13.0];
         let mut annotator = Annotator::create(&path, 641, 361, 25.0, true).expect("an encoder");
@@ -263,8 +341,15 @@ mod tests {
             let mut picture = picture_of(641, 361, |_, _| [70, 70, 70]);
             picture.captured = captured(time);
             let stage = [None, Some(Stage::Suspected), Some(Stage::Confirmed)][i.min(2)];
-            let view = ZoneView { zone: &lane, stage, dwell_s: i as f64 * 15.0, text: "" };
-            annotator.draw(&picture, &seen.objects, &[view], "cam-1").expect("drawn");
+            let view =
+                ZoneView { zone: &lane, stage, dwell_s: i as f64 * 15.0, coverage: 0.3, standing: &[] };
+            let mut findings = nothing(&picture);
+            findings.movers =
+                Some(vec![Mover { at: Point { x: 0.1, y: 0.1 }, area_px: 9.0, contrast: 30.0 }]);
+            let mut tracks = tracks.clone();
+            tracks[0].object.bbox.x0 -= i as f32 * 0.05;
+            let seen = Seen { findings: &findings, tracks: &tracks, zones: &[view], caption: "cam-1" };
+            annotator.draw(&picture, &seen).expect("drawn");
         }
         annotator.finish().expect("finished");
         let pictures = decoded(&path);
@@ -276,7 +361,7 @@ mod tests {
             let luma = |x: f32, y: f32| {
                 picture.data(0)[(y * 360.0) as usize * picture.stride(0) + (x * 640.0) as usize]
             };
-            assert!(luma(0.401, 0.6) > luma(0.5, 0.6) + 60, "the car's box is drawn");
+            assert!(luma(0.6, 0.6) > luma(0.5, 0.6) + 60, "the car's box is drawn");
             assert!(luma(0.95, 0.985) < 50, "the caption's strip is dark");
         }
     }
@@ -289,7 +374,9 @@ mod tests {
         for (i, (width, height)) in [(320, 180), (640, 360), (64, 48), (1, 1)].into_iter().enumerate() {
             let mut picture = picture_of(width, height, |_, _| [90, 90, 90]);
             picture.captured = captured(i as f64);
-            annotator.draw(&picture, &[], &[], "").expect("drawn");
+            let findings = nothing(&picture);
+            let seen = Seen { findings: &findings, tracks: &[], zones: &[], caption: "" };
+            annotator.draw(&picture, &seen).expect("drawn");
         }
         annotator.finish().expect("finished");
         assert_eq!(decoded(&path).len(), 4);

@@ -14,7 +14,7 @@ pub mod reference;
 pub mod snapshot;
 mod spans;
 
-pub use annotate::{Annotator, ZoneView};
+pub use annotate::{Annotator, Seen, TrackView, ZoneView};
 pub use archive::{Archive, Swept};
 pub use clip::{Remuxed, remux};
 pub use reference::References;

@@ -9,9 +9,10 @@ pub mod presence;
 pub mod stay;
 pub mod thrown_object;
 
+use crate::config::Rule;
 use crate::detection::{Class, Detection, Findings};
 use crate::frame::Captured;
-use crate::geometry::BBox;
+use crate::geometry::{BBox, Polygon};
 use crate::track::Tracker;
 
 /// Most objects named in one observation.
@@ -62,8 +63,45 @@ fn named(classes: &[String], class: &Class) -> bool {
     classes.iter().any(|name| name == class.as_str())
 }
 
+/// Whether a box is as high as the rule asks for at the place where it stands: less towards the zone's upper, farther edge.
+fn high_enough(rule: &Rule, zone: &Polygon, bbox: &BBox) -> bool {
+    let near = rule.height_min;
+    let far = rule.height_min_far.unwrap_or(near);
+    let edges = zone.bounds();
+    let share = ((bbox.y1 - edges.y0) / edges.height().max(f32::EPSILON)).clamp(0.0, 1.0);
+    bbox.height() >= far + share * (near - far)
+}
+
 /// Whether most of a box lies under one of the others.
 fn hidden_by(bbox: &BBox, others: &[BBox]) -> bool {
     let area = bbox.area();
     area > 0.0 && others.iter().any(|o| bbox.intersection(o) >= 0.5 * area)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Scenario;
+
+    #[test]
+    fn the_least_height_follows_the_perspective() {
+        let zone = Polygon::new([[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]].map(Into::into).to_vec());
+        let zone = zone.expect("a rectangle");
+        let check = |far: Option<f32>, foot: f32, height: f32, wanted: bool| {
+            let scenario = &Scenario::built_in()["fire_lane"];
+            let rule = Rule { height_min: 0.2, height_min_far: far, ..scenario.rule.clone() };
+            let bbox = BBox { x0: 0.4, x1: 0.5, y0: foot - height, y1: foot };
+            assert_eq!(high_enough(&rule, &zone, &bbox), wanted, "{far:?}, foot {foot}, height {height}");
+        };
+        check(None, 0.3, 0.19, false);
+        check(None, 0.3, 0.21, true);
+        check(Some(0.05), 0.2, 0.06, true);
+        check(Some(0.05), 0.2, 0.04, false);
+        check(Some(0.05), 0.5, 0.13, true);
+        check(Some(0.05), 0.5, 0.12, false);
+        check(Some(0.05), 0.8, 0.19, false);
+        // Beyond the edges it is as at the edges.
+        check(Some(0.05), 0.1, 0.06, true);
+        check(Some(0.05), 0.95, 0.21, true);
+    }
 }

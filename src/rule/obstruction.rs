@@ -10,7 +10,7 @@ use crate::observation::ZoneId;
 use crate::track::Track;
 
 use super::stay::Stays;
-use super::{Look, SCORE_KEPT, View, hidden_by, named};
+use super::{Look, SCORE_KEPT, View, hidden_by, high_enough, named};
 
 /// How much of a box, from its bottom, stands on the ground: cameras look down at a slant, roofs lean over free ground.
 const FOOT_SHARE: f32 = 0.5;
@@ -96,7 +96,7 @@ impl Obstruction {
             .current()
             .filter(|t| named(&self.rule.classes, t.class()))
             .filter(|t| t.score_best >= self.rule.score_min && t.score >= SCORE_KEPT * self.rule.score_min)
-            .filter(|t| t.bbox.height() >= self.rule.height_min)
+            .filter(|t| high_enough(&self.rule, &self.zone, &t.bbox))
             .filter(|t| self.zone.overlap(&foot_of(&t.bbox)) > 0.0 && !hidden_by(&t.bbox, &exempt))
             .collect();
         if view.findings.objects.is_some() {

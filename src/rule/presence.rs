@@ -6,7 +6,7 @@ use crate::geometry::{BBox, Polygon};
 use crate::track::Track;
 
 use super::stay::Stays;
-use super::{Look, SCORE_KEPT, View, hidden_by, named};
+use super::{Look, SCORE_KEPT, View, hidden_by, high_enough, named};
 
 /// How far a neighbour may stand off and still be beside an object, in its own heights.
 const BESIDE_HEIGHTS: f32 = 0.5;
@@ -61,7 +61,7 @@ impl Presence {
         named(&self.rule.classes, track.class())
             && track.score_best >= self.rule.score_min
             && track.score >= SCORE_KEPT * self.rule.score_min
-            && track.bbox.height() >= self.rule.height_min
+            && high_enough(&self.rule, &self.zone, &track.bbox)
             && self.zone.share_of_box(&track.bbox) >= self.rule.inside_min
     }
 }

@@ -74,7 +74,8 @@ impl<'a> Player<'a> {
                 bail!("{}: `{table}` belongs to the cases, not to the settings of all", file.display());
             }
         }
-        absolute_paths(&mut settings, &std::path::absolute(file.parent().unwrap_or(dir))?);
+        let file = std::path::absolute(file)?;
+        absolute_paths(&mut settings, file.parent().unwrap_or(dir));
         let mut zone_settings = toml::Table::new();
         for setting in &args.settings {
             let parsed: toml::Table = toml::from_str(&setting.replacen('=', " = ", 1))
