@@ -20,6 +20,16 @@ pub struct Blob {
 /// Most runs of one picture; beyond that it is noise, and the answer `None`.
 const RUNS_MAX: usize = 20_000;
 
+/// No threshold is as low as this.
+const LOW: u8 = 3;
+
+/// How many values of a line are low before the next that may not be.
+fn quiet(line: &[u8]) -> usize {
+    let low = |block: &&[u8]| block.iter().fold(0, |top, &v| v.max(top)) < LOW;
+    let blocks = 32 * line.chunks_exact(32).take_while(low).count();
+    blocks + line[blocks..].iter().take_while(|&&v| v < LOW).count()
+}
+
 struct Run {
     from: usize,
     to: usize,
@@ -53,14 +63,18 @@ pub fn connected(
         let mut here: Vec<Run> = Vec::new();
         let mut x = 0;
         while x < width {
-            // Nearly all pixels are 0 or close to it: skip them without asking for their threshold.
-            if values[y * width + x] < 3 || !over(x, y) {
+            // Nearly all pixels are 0 or close to it: skip them without asking for their threshold, many at a time.
+            if values[y * width + x] < LOW {
+                x += quiet(&values[y * width + x..(y + 1) * width]);
+                continue;
+            }
+            if !over(x, y) {
                 x += 1;
                 continue;
             }
             let from = x;
             let (mut top, mut weighed) = (0u8, 0.0);
-            while x < width && values[y * width + x] >= 3 && over(x, y) {
+            while x < width && values[y * width + x] >= LOW && over(x, y) {
                 top = top.max(values[y * width + x]);
                 weighed += x as f64;
                 x += 1;

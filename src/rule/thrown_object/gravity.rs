@@ -1,21 +1,27 @@
 //! Gravity and drag: how far a real thing has fallen after so many seconds, fitted to heights on a calibrated wall.
 //!
 //! `dv/dt = g (1 - v²/u²)`, u the terminal speed, has a closed form; what is left to search is the speed at the first
-//! sighting, the terminal speed and the scale. The scale is not 1: a thing thrown two metres out of a wall forty metres
-//! away looks five per cent faster than on it, and corners are drawn by hand.
+//! sighting, the terminal speed, how fast it leaves the wall, and the scale. The scale is not 1: a thing thrown two metres
+//! out of a wall forty metres away looks five per cent faster than on it, and corners are drawn by hand.
 
 /// Standard gravity, m/s².
 const G: f64 = 9.80665;
-/// Terminal speeds tried, m/s: a cardboard box, a shoe, a bottle, a stone, a stone without air.
-const TERMINAL: [f64; 6] = [8.0, 11.0, 15.0, 21.0, 32.0, 1000.0];
-/// Scales tried.
-const SCALES: [f64; 5] = [0.8, 0.92, 1.05, 1.2, 1.36];
+/// Terminal speeds tried, m/s: paper and foam, a cardboard box, a shoe, a bottle, a stone, a stone without air.
+const TERMINAL: [f64; 7] = [8.0, 10.0, 12.5, 16.0, 22.0, 34.0, 1000.0];
+/// Speeds away from the wall tried, in distances of the camera per second: thrown at 3 m/s before a camera 30 m away, 0.1.
+const AWAY: [f64; 4] = [0.0, 0.04, 0.09, 0.15];
+/// Scales that are possible.
+const SCALE: (f64, f64) = (0.8, 1.36);
+/// Height of a camera that looks up a wall, in metres.
+const EYE_M: f64 = 4.0;
 /// Speeds at the first sighting: so fast upwards, m/s ...
-const UP_MAX: f64 = 5.0;
+const UP_MAX: f64 = 6.0;
 /// ... and so fast downwards.
 const DOWN_MAX: f64 = 34.0;
-/// Steps of the search for the speed; the golden section shrinks 39 m/s to 0.1.
+/// Steps of the search for the speed; the golden section shrinks 40 m/s to 0.1.
 const STEPS: usize = 13;
+/// Sightings that the search looks at, evenly; more tell nothing new.
+const SAMPLED_MAX: usize = 28;
 
 /// The fall that explains some heights best.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +30,8 @@ pub struct Gravity {
     pub speed: f64,
     /// Terminal speed, m/s.
     pub terminal: f64,
+    /// Speed away from the wall at the first sighting, in distances of the camera per second.
+    pub away: f64,
     /// Metres on the wall per metre fallen.
     pub scale: f64,
     /// Root of the mean squared residual, metres.
@@ -31,19 +39,25 @@ pub struct Gravity {
 }
 
 impl Gravity {
-    /// Fits `(seconds, metres downwards)`; `None` without points.
-    pub fn fit(down: &[(f64, f64)]) -> Option<Self> {
-        let &(origin, start) = down.first()?;
+    /// Fits `(seconds, metres downwards)` of a thing first seen at `height_m` on the wall; `None` without points.
+    pub fn fit(down: &[(f64, f64)], height_m: f64) -> Option<Self> {
+        Self::best(down, height_m, &AWAY)
+    }
+
+    /// The same along the wall only: not so close, but a speed that cannot be had for one away from the wall.
+    pub fn along(down: &[(f64, f64)], height_m: f64) -> Option<Self> {
+        Self::best(down, height_m, &AWAY[..1])
+    }
+
+    fn best(down: &[(f64, f64)], height_m: f64, aways: &[f64]) -> Option<Self> {
+        let (origin, first) = *down.first()?;
+        let step = down.len().div_ceil(SAMPLED_MAX);
+        let sampled: Vec<(f64, f64)> =
+            down.iter().step_by(step).map(|&(t, d)| (t - origin, d - first)).collect();
         let mut best: Option<Self> = None;
         for terminal in TERMINAL {
-            for scale in SCALES {
-                let tried = |speed: f64| {
-                    let residual =
-                        |&(t, d): &(f64, f64)| d - start - scale * fallen(speed, terminal, t - origin);
-                    let mean = down.iter().map(residual).sum::<f64>() / down.len() as f64;
-                    let squares = down.iter().map(|p| (residual(p) - mean).powi(2)).sum::<f64>();
-                    Self { speed, terminal, scale, rms: (squares / down.len() as f64).sqrt() }
-                };
+            for &away in aways {
+                let tried = |speed: f64| Self::tried(&sampled, height_m - EYE_M, speed, terminal, away);
                 let found = golden(-UP_MAX, DOWN_MAX.min(0.98 * terminal), tried);
                 if best.is_none_or(|b| found.rms < b.rms) {
                     best = Some(found);
@@ -51,6 +65,20 @@ impl Gravity {
             }
         }
         best
+    }
+
+    /// The best offset and scale for given speeds, by linear regression.
+    fn tried(down: &[(f64, f64)], above_m: f64, speed: f64, terminal: f64, away: f64) -> Self {
+        let n = down.len() as f64;
+        let (mut sx, mut sy, mut sxx, mut sxy, mut syy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for &(t, d) in down {
+            let x = seen(above_m, speed, terminal, away, t);
+            (sx, sy, sxx, sxy, syy) = (sx + x, sy + d, sxx + x * x, sxy + x * d, syy + d * d);
+        }
+        let (vx, vxy, vy) = (sxx - sx * sx / n, sxy - sx * sy / n, syy - sy * sy / n);
+        let scale = if vx > 1e-9 { (vxy / vx).clamp(SCALE.0, SCALE.1) } else { 1.0 };
+        let squares = (vy - 2.0 * scale * vxy + scale * scale * vx).max(0.0);
+        Self { speed, terminal, away, scale, rms: (squares / n).sqrt() }
     }
 
     /// Metres on the wall from the release at rest to the first sighting.
@@ -76,6 +104,20 @@ fn golden(mut low: f64, mut high: f64, tried: impl Fn(f64) -> Gravity) -> Gravit
         }
     }
     if a.rms < b.rms { a } else { b }
+}
+
+/// Metres downwards on the wall that a thing seems to have gone after `t` seconds, first seen so far above the camera.
+///
+/// What comes nearer to the camera is seen higher up the wall behind it: heights above the eye grow by 1 / (1 - z), z the way
+/// towards the camera. Air takes the speed away from the wall as it takes the rest.
+fn seen(above_m: f64, speed: f64, terminal: f64, away: f64, t: f64) -> f64 {
+    let down = fallen(speed, terminal, t);
+    if away == 0.0 {
+        return down;
+    }
+    let slowed = 0.6 * G / terminal * t;
+    let z = away * t * (1.0 - 0.5 * slowed + slowed * slowed / 6.0).max(0.25);
+    above_m - (above_m - down) / (1.0 - z.min(0.6))
 }
 
 /// Metres fallen after `t` seconds by something that has `speed` downwards now.
@@ -120,12 +162,15 @@ mod tests {
         let at = |value: &dyn Fn(f64) -> f64| -> Vec<(f64, f64)> {
             (0..30).map(|i| f64::from(i) * 0.04).map(|t| (t + 7.0, value(t))).collect()
         };
-        let found = Gravity::fit(&at(&|t| 3.0 + fallen(4.0, 21.0, t))).unwrap();
+        let found = Gravity::along(&at(&|t| 3.0 + fallen(4.0, 21.0, t)), 30.0).unwrap();
         assert!(found.rms < 0.05 && (found.speed - 4.0).abs() < 1.0, "{found:?}");
         assert!((found.unseen() - 0.83).abs() < 0.4, "{}", found.unseen());
+        // Thrown at the camera it seems to rise, and still is a fall.
+        let thrown = Gravity::fit(&at(&|t| seen(26.0, 1.0, 34.0, 0.09, t)), 30.0).unwrap();
+        assert!(thrown.rms < 0.02, "{thrown:?}");
         // A bird: three metres a second down, then up.
-        let glide = Gravity::fit(&at(&|t| 3.0 * t - 2.0 * t * t)).unwrap();
+        let glide = Gravity::fit(&at(&|t| 3.0 * t - 2.0 * t * t), 30.0).unwrap();
         assert!(glide.rms > 0.3, "{glide:?}");
-        assert_eq!(Gravity::fit(&[]), None);
+        assert_eq!(Gravity::fit(&[], 0.0), None);
     }
 }

@@ -7,22 +7,35 @@ use crate::geometry::{Point, Polygon};
 use super::curve::Curve;
 use super::gravity::Gravity;
 use super::linker::Sighting;
+use super::seen::Seen;
 use super::wall::Wall;
 
 /// A path starts in the zone if it starts at most this far outside, in lines; and ends at its edge likewise.
 const EDGE_SLACK: f64 = 8.0;
 /// Least duration in seconds of what was seen to leave the zone, or has ended on a wall that is not calibrated ...
 const DURATION_S_MIN: f64 = 0.6;
-/// ... and of what still goes on, or was lost on the way: pigeons drop from a ledge for nearly as long.
-const SURE_S_MIN: f64 = 1.1;
-/// Most sideways per downwards.
+/// ... of what leaves a calibrated wall and was not seen from its release on ...
+const LEAVES_S_MIN: f64 = 0.7;
+/// ... of what goes on, or was lost on the way, if nothing is doubtful about it ...
+const SURE_S_MIN: f64 = 1.0;
+/// ... and of all else: pigeons drop from a ledge for nearly as long, and slower.
+const PLAIN_S_MIN: f64 = 1.1;
+/// Least number of sightings ...
+const SIGHTINGS_MIN: usize = 10;
+/// ... in this share of the pictures, unless there are so many: chance joins a few sightings to anything ...
+const DENSE: (f64, usize) = (0.7, 20);
+/// ... but not for so many seconds.
+const SPARSE_S_MIN: f64 = 1.8;
+/// Most sideways per downwards ...
 const SLANT_MAX: f64 = 1.2;
+/// ... and of what is surely falling: thrown upwards and far, it comes down elsewhere.
+const SURE_SLANT_MAX: f64 = 2.5;
 /// Most scatter about the curve, in lines.
 const RMS_MAX: f64 = 2.0;
 /// Least share of the pictures between first and last sighting that saw it.
 const SEEN_SHARE_MIN: f64 = 0.55;
 /// Least share of the path that the curve explains: what circles before it dives is a bird.
-const EXPLAINED_SHARE_MIN: f64 = 0.6;
+const EXPLAINED_SHARE_MIN: f64 = 0.65;
 /// Least acceleration, certain to one standard error, in lines per second squared.
 const ACCELERATION_MIN: f64 = 25.0;
 /// Least speed at the end, in lines per second.
@@ -30,7 +43,7 @@ const LAST_SPEED_MIN: f64 = 60.0;
 /// A straight line must explain the path this many times worse than the curve.
 const CURVED_MIN: f64 = 3.0;
 /// What comes after the fitted part must go on falling at this share of its speed.
-const TAIL_SPEED_MIN: f64 = 0.5;
+const TAIL_SPEED_MIN: f64 = 0.65;
 /// Acceleration on the facade, m/s²: gravity less drag, throw and calibration (true falls measured 3.9 to 15) ...
 const GRAVITY_M: (f64, f64) = (3.5, 15.0);
 /// ... known to one standard error of this: a short arc of a leaf fits anything.
@@ -40,15 +53,51 @@ const ASIDE_M_MAX: f64 = 3.0;
 /// Least speed at the end on the facade, m/s.
 const LAST_SPEED_M_MIN: f64 = 7.0;
 /// Gravity and drag may explain a path this many times worse than the free curve, and these metres.
-const MODEL_WORSE_MAX: (f64, f64) = (2.5, 0.05);
-/// What is already faster than this, in m/s, when first seen must be seen longer.
-const FIRST_SPEED_M_MAX: f64 = 8.0;
-/// Seconds for that: a leaf near the camera seems to be as fast as a stone.
+const MODEL_WORSE_MAX: (f64, f64) = (1.5, 0.05);
+/// Surely gravity, m/s²: a stone, thrown towards the camera or not ...
+const SURE_GRAVITY_M: (f64, f64) = (7.0, 13.5);
+/// ... known to one standard error of this, with as little acceleration sideways ...
+const SURE_ERROR_M_MAX: f64 = 0.35;
+/// ... as this ...
+const SURE_ASIDE_M_MAX: f64 = 1.5;
+/// ... and this share of the path explained.
+const SURE_SHARE_MIN: f64 = 0.85;
+/// Birds that drop with half-closed wings are slower than this, in m/s² ...
+const BIRD_GRAVITY_M: f64 = 8.5;
+/// ... for less than so many seconds ...
+const BIRD_S_MIN: f64 = 0.9;
+/// ... and those that dive are slower than this, in m/s² ...
+const SLOW_GRAVITY_M: f64 = 6.5;
+/// ... for less than so many seconds.
+const SLOW_S_MIN: f64 = 1.5;
+/// What is not faster than this, in m/s, when first seen is seen from its release on.
+const RELEASED_SPEED_M_MAX: f64 = 4.5;
+/// What is already faster than this, in m/s, when first seen must be seen longer: a leaf near the camera seems as fast.
+const LATE_SPEED_M_MIN: f64 = 8.0;
+/// Seconds for that ...
 const LATE_S_MIN: f64 = 1.4;
+/// ... unless it is surely gravity over so many metres: then, if it leaves the zone, or goes on, so many ...
+const LATE_SURE: (f64, f64, f64) = (10.0, 0.9, 1.1);
+/// ... and if it came from above the picture, within so many lines of its edge, with this error, which explains it, so many.
+const FROM_ABOVE: (f64, f64, f64) = (14.0, 0.5, 0.8);
+/// A light thing has this terminal speed at most, in m/s, so that its acceleration soon is none ...
+const LIGHT_TERMINAL_M_MAX: f64 = 16.0;
+/// ... it is told from a leaf by its release, if it is seen for so many metres, so often ...
+const LIGHT_SEEN_MIN: (f64, usize) = (10.0, 30);
+/// ... in this share of its path ...
+const LIGHT_SHARE_MIN: f64 = 0.8;
+/// ... and fits gravity and drag as well as a free curve, and these metres.
+const LIGHT_WORSE_MAX: (f64, f64) = (1.2, 0.02);
+/// A part of a path is looked at if it lasts so many seconds and goes so many lines up or down ...
+const PART: (f64, f64) = (0.3, 8.0);
+/// ... and when what was seen before and after it has been found, so many.
+const WHOLE: (f64, f64) = (0.42, 15.0);
 /// A break of more than this many seconds ends the fitted part.
-const BREAK_S_MAX: f64 = 0.3;
+const BREAK_S_MAX: f64 = 0.5;
 /// Random triples tried for a first curve; with half of the points good, one of 40 is good with probability 0.995.
 const TRIALS: usize = 40;
+/// What is smaller than this, in lines squared, may be a drop of water: a true projectile, told by repetition alone.
+pub const DROP_AREA_MAX: f64 = 14.0;
 /// Things leave a hand or a railing about so many metres before the wall, and look higher for it.
 const OUTSIDE_M: f64 = 0.8;
 
@@ -78,7 +127,7 @@ pub struct Fallen {
     pub release: Point,
     /// Height of the release above ground and its error, metres.
     pub release_height_m: Option<(f32, f32)>,
-    /// Mean area in lines squared.
+    /// Mean area in lines squared of its later half.
     pub area: f64,
     /// Whether it had not ended when it was judged.
     pub goes_on: bool,
@@ -136,17 +185,22 @@ pub struct Metric {
     pub aside: (f64, f64),
     /// Scatter in height about the free curve.
     pub rms: f64,
+    /// Metres fallen before the first sighting, from rest.
+    pub unseen: f64,
     /// Metres to the right and above ground of the first sighting.
     pub first: (f64, f64),
 }
 
 /// Measures a path; `None` if no curve explains enough of it to measure anything.
-pub fn measure(path: &[Sighting], demands: &Demands) -> Option<Measured> {
-    let top = path.iter().map(|s| s.y).fold(f64::INFINITY, f64::min);
-    let bottom = path.iter().map(|s| s.y).fold(f64::NEG_INFINITY, f64::max);
-    let duration_s = path.last()?.t - path.first()?.t;
+pub fn measure(path: &[Sighting], seen: &Seen, demands: &Demands) -> Option<Measured> {
     // Cheap things first: most paths are leaves that tremble on the spot.
-    if path.len() < 5 || bottom - top < 15.0 || duration_s < 0.7 * DURATION_S_MIN {
+    if !moves(path, PART) {
+        return None;
+    }
+    let part: Vec<Sighting> = explained(path)?.iter().map(|&i| path[i]).collect();
+    let whole = with(path, &seen.completed(&part));
+    let path = whole.as_slice();
+    if !moves(path, WHOLE) {
         return None;
     }
     let fitting = explained(path)?;
@@ -189,7 +243,8 @@ fn metric(wall: &Wall, demands: &Demands, points: &[Sighting]) -> Option<Metric>
     Some(Metric {
         fall: last.1 - first.1,
         gravity: parabola.acceleration(),
-        model: Gravity::fit(&down)?,
+        model: Gravity::fit(&down, metres[0].1)?,
+        unseen: Gravity::along(&down, metres[0].1)?.unseen(),
         last_speed: parabola.speed_at(last.0),
         aside: Curve::fit(&across, 2)?.acceleration(),
         rms: curve.rms,
@@ -201,30 +256,93 @@ impl Measured {
     /// Whether nothing but a fall moves like this. `complete`: the path has ended.
     fn is_fall(&self, complete: bool) -> bool {
         let (acceleration, uncertain) = self.acceleration;
-        let least_s = match &self.metric {
-            Some(metric) if metric.model.speed > FIRST_SPEED_M_MAX => LATE_S_MIN,
-            metric if complete && (self.leaves || metric.is_none()) => DURATION_S_MIN,
-            _ => SURE_S_MIN,
-        };
-        self.duration_s >= least_s
+        let (sure, light) = (self.is_sure(), self.is_light());
+        self.duration_s >= self.least_s(complete)
+            && (self.is_dense() || self.duration_s >= SPARSE_S_MIN)
             && self.fall > 0.0
-            && self.aside <= SLANT_MAX * self.fall
+            && self.aside <= if sure { SURE_SLANT_MAX } else { SLANT_MAX } * self.fall
             && self.rms.0 <= RMS_MAX
             && self.rms.1 <= 1.3 * RMS_MAX
             && self.seen_share >= SEEN_SHARE_MIN
             && self.explained_share >= EXPLAINED_SHARE_MIN
-            && acceleration - uncertain >= ACCELERATION_MIN
+            && (light || acceleration - uncertain >= ACCELERATION_MIN)
             && self.last_speed >= LAST_SPEED_MIN
             && self.curved >= CURVED_MIN
             && self.tail >= TAIL_SPEED_MIN
             && self.enters
-            && self.metric.is_none_or(|m| m.is_fall())
+            && self.metric.is_none_or(|m| m.is_fall(light))
+    }
+
+    /// Seconds that it must be seen.
+    fn least_s(&self, complete: bool) -> f64 {
+        let Some(metric) = &self.metric else {
+            return if complete { DURATION_S_MIN } else { PLAIN_S_MIN };
+        };
+        let sure = self.is_sure();
+        if metric.model.speed > LATE_SPEED_M_MIN {
+            let (edge, error, above_s) = FROM_ABOVE;
+            let from_above =
+                self.points[0].y < edge && metric.gravity.1 <= error && metric.gravity.0 >= SURE_GRAVITY_M.0;
+            return match (metric.fall >= LATE_SURE.0, from_above, sure) {
+                (true, true, _) => above_s,
+                (true, _, true) if self.leaves => LATE_SURE.1,
+                (true, _, true) => LATE_SURE.2,
+                _ => LATE_S_MIN,
+            };
+        }
+        let released = metric.model.speed <= RELEASED_SPEED_M_MAX;
+        match metric.gravity.0 {
+            g if g < SLOW_GRAVITY_M && !self.is_light() => SLOW_S_MIN,
+            g if g < BIRD_GRAVITY_M && self.leaves => BIRD_S_MIN,
+            g if g < BIRD_GRAVITY_M => PLAIN_S_MIN,
+            _ if self.leaves && released => DURATION_S_MIN,
+            _ if self.leaves => LEAVES_S_MIN,
+            _ if sure && released => SURE_S_MIN,
+            _ => PLAIN_S_MIN,
+        }
+    }
+
+    /// Whether there are so many sightings, so close, that chance did not join them.
+    fn is_dense(&self) -> bool {
+        let n = self.points.len();
+        n >= SIGHTINGS_MIN && (self.seen_share >= DENSE.0 || n >= DENSE.1)
+    }
+
+    /// Whether its acceleration is gravity's without a doubt.
+    fn is_sure(&self) -> bool {
+        let gravity = |m: &Metric| {
+            (SURE_GRAVITY_M.0..=SURE_GRAVITY_M.1).contains(&m.gravity.0)
+                && m.gravity.1 <= SURE_ERROR_M_MAX
+                && m.aside.0.abs() <= SURE_ASIDE_M_MAX
+        };
+        self.is_dense() && self.explained_share >= SURE_SHARE_MIN && self.metric.as_ref().is_some_and(gravity)
+    }
+
+    /// Whether it is a light thing, seen from its release until air carries it; no drop of water.
+    fn is_light(&self) -> bool {
+        let drags = |m: &Metric| {
+            m.model.terminal <= LIGHT_TERMINAL_M_MAX
+                && m.model.speed <= RELEASED_SPEED_M_MAX
+                && m.fall >= LIGHT_SEEN_MIN.0
+                && m.model.rms <= LIGHT_WORSE_MAX.0 * m.rms + LIGHT_WORSE_MAX.1
+        };
+        self.points.len() >= LIGHT_SEEN_MIN.1
+            && self.seen_share >= DENSE.0
+            && self.explained_share >= LIGHT_SHARE_MIN
+            && self.area() > DROP_AREA_MAX
+            && self.metric.as_ref().is_some_and(drags)
+    }
+
+    /// Mean area in lines squared of its later half: in the hand, or before a wall as grey, half a thing may be hidden.
+    fn area(&self) -> f64 {
+        let later = &self.points[self.points.len() / 2..];
+        later.iter().map(|s| s.area).sum::<f64>() / later.len().max(1) as f64
     }
 }
 
 impl Metric {
-    fn is_fall(&self) -> bool {
-        (GRAVITY_M.0..=GRAVITY_M.1).contains(&self.gravity.0)
+    fn is_fall(&self, light: bool) -> bool {
+        (light || (GRAVITY_M.0..=GRAVITY_M.1).contains(&self.gravity.0))
             && self.gravity.1 <= GRAVITY_ERROR_M_MAX
             && self.aside.0.abs() - 2.0 * self.aside.1 <= ASIDE_M_MAX
             && self.aside.0.abs() <= 1.5 * ASIDE_M_MAX
@@ -234,11 +352,12 @@ impl Metric {
 }
 
 /// Judges a path; `None` if it is no fall. `complete`: it has ended; what still goes on must convince more.
-pub fn judge(path: &[Sighting], demands: &Demands, complete: bool) -> Option<Fallen> {
-    let measured = measure(path, demands)?;
+pub fn judge(path: &[Sighting], seen: &Seen, demands: &Demands, complete: bool) -> Option<Fallen> {
+    let measured = measure(path, seen, demands)?;
     if !measured.is_fall(complete) {
         return None;
     }
+    let area = measured.area();
     let points = measured.points;
     let fallen_far = match measured.metric {
         Some(metric) => metric.fall >= demands.fall_min,
@@ -248,13 +367,13 @@ pub fn judge(path: &[Sighting], demands: &Demands, complete: bool) -> Option<Fal
         weight: points.len() as f64 * measured.explained_share,
         release: measured.release,
         release_height_m: None,
-        area: points.iter().map(|s| s.area).sum::<f64>() / points.len() as f64,
+        area,
         long_enough: points.len() >= demands.points_min && fallen_far,
         goes_on: !complete,
         points,
     };
     if let (Some(wall), Some(metric)) = (&demands.wall, &measured.metric) {
-        let unseen_m = metric.model.unseen().min(15.0);
+        let unseen_m = metric.unseen.min(15.0);
         let (along, height_m) = (metric.first.0, metric.first.1 + unseen_m);
         fallen.release = wall.picture((along, height_m));
         let outside_m = OUTSIDE_M * wall.steepness(fallen.release, demands.lines_per_x / 360.0);
@@ -262,6 +381,22 @@ pub fn judge(path: &[Sighting], demands: &Demands, complete: bool) -> Option<Fal
         fallen.release_height_m = Some(((height_m - outside_m) as f32, error_m as f32));
     }
     Some(fallen)
+}
+
+/// Whether a path has five points, lasts as long and goes as far up or down, in lines.
+fn moves(path: &[Sighting], (least_s, least): (f64, f64)) -> bool {
+    let (Some(first), Some(last)) = (path.first(), path.last()) else { return false };
+    let top = path.iter().map(|s| s.y).fold(f64::INFINITY, f64::min);
+    let bottom = path.iter().map(|s| s.y).fold(f64::NEG_INFINITY, f64::max);
+    path.len() >= 5 && last.t - first.t >= least_s && bottom - top >= least
+}
+
+/// A path with more sightings of the same thing; where both have a sighting of a picture, the latter's.
+fn with(path: &[Sighting], more: &[Sighting]) -> Vec<Sighting> {
+    let apart = |s: &&Sighting| more.binary_search_by_key(&s.picture, |m| m.picture).is_err();
+    let mut whole: Vec<Sighting> = path.iter().filter(apart).chain(more).copied().collect();
+    whole.sort_by_key(|s| s.picture);
+    whole
 }
 
 fn series(points: &[Sighting], value: fn(&Sighting) -> f64) -> Vec<(f64, f64)> {

@@ -6,6 +6,7 @@ mod curve;
 mod gravity;
 mod judgement;
 mod linker;
+mod seen;
 mod wall;
 
 use std::collections::VecDeque;
@@ -16,8 +17,9 @@ use crate::geometry::{Point, Polygon};
 use crate::observation::Trajectory;
 
 use super::View;
-use judgement::{Demands, Fallen, judge};
+use judgement::{DROP_AREA_MAX, Demands, Fallen, judge};
 use linker::{Linker, Sighting};
+use seen::Seen;
 use wall::Wall;
 
 /// Lines in a picture's height; see `linker`.
@@ -36,9 +38,7 @@ const BOUNCE_S: f64 = 3.0;
 const BOUNCE_ASIDE: f64 = 90.0;
 /// A bounce starts lower than this share of the fall before it.
 const BOUNCE_BELOW: f64 = 0.35;
-/// What is smaller than this, in lines squared, may be a drop of water: a true projectile, told by repetition alone ...
-const DROP_AREA_MAX: f64 = 14.0;
-/// ... so it waits so many seconds for another one ...
+/// What may be a drop of water waits so many seconds for another one ...
 const DROP_WAIT_S: f64 = 6.0;
 /// ... in a column as narrow as this, in lines; where one dripped ...
 const DROP_COLUMN: f64 = 6.0;
@@ -82,6 +82,7 @@ struct Trace {
 pub struct ThrownObject {
     demands: Demands,
     linker: Linker,
+    seen: Seen,
     pictures: u64,
     last_t: f64,
     pending: Vec<Fallen>,
@@ -103,6 +104,7 @@ impl ThrownObject {
         Self {
             demands,
             linker: Linker::default(),
+            seen: Seen::default(),
             pictures: 0,
             last_t: 0.0,
             pending: Vec::new(),
@@ -136,17 +138,18 @@ impl ThrownObject {
             contrast: m.contrast as f64,
         });
         let sane = |s: &Sighting| s.x.is_finite() && s.y.is_finite() && s.area.is_finite();
-        let sightings = sightings.filter(sane).collect();
+        let sightings: Vec<Sighting> = sightings.filter(sane).collect();
+        self.seen.remember(t, &sightings);
         let ended = [ended, self.linker.observe(t, sightings)].concat();
         self.passed.extend(ended.iter().filter(|path| passes(path)).map(|_| t));
         while self.passed.len() > BUSY.0 {
             self.passed.pop_front();
         }
-        let ended = ended.iter().filter_map(|path| judge(path, &self.demands, true));
+        let ended = ended.iter().filter_map(|path| judge(path, &self.seen, &self.demands, true));
         // What is still falling need not be judged in every picture.
         let turn = |path: &&[Sighting]| path.len().is_multiple_of(LIVE_EVERY);
         let falling = self.linker.alive(LIVE_POINTS_MIN).filter(turn);
-        let falling = falling.filter_map(|path| judge(path, &self.demands, false));
+        let falling = falling.filter_map(|path| judge(path, &self.seen, &self.demands, false));
         let judged: Vec<Fallen> = ended.chain(falling).collect();
         judged.into_iter().for_each(|fallen| self.consider(fallen));
         self.settle(t)
