@@ -50,6 +50,7 @@ impl Scene {
             group: None,
             place: Place::default(),
             model: String::new(),
+            candidates: None,
             ring_bytes_max: 1 << 20,
             stall_s: 2.0,
             masks: Vec::new(),

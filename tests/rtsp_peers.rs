@@ -78,6 +78,7 @@ fn camera(port: u16, path: &str, transport: Transport, credentials: Option<(&str
         group: None,
         place: Place::default(),
         model: String::new(),
+        candidates: None,
         ring_bytes_max: 1 << 20,
         stall_s: 10.0,
         masks: Vec::new(),

@@ -1,8 +1,9 @@
-"""Render façade clips as a labelled set: `python render_falls.py evaluate --out out/falls-evaluate --clips 200`.
+"""Render façade clips: `python render_falls.py evaluate --out out/falls-evaluate --clips 200`.
 
-Clips and truth in the format of `gridwatch eval` (mp4 and JSON). The seeds of the two sets are disjoint; some kinds of
-distractor are in `evaluate` only. Every other clip has no fall, but one kind of distractor in plenty. Finished clips
-are kept, so a stopped run goes on, and `--first` makes the rest later. Choose thresholds on `develop` alone.
+`train` writes small pieces to learn from (.npy), `develop` and `evaluate` write labelled sets (mp4 and JSON, format
+gridwatch-eval/1). Their seeds are disjoint; some kinds of distractor are in `evaluate` only. Every other clip of a
+labelled set has no fall but one kind of distractor in plenty. Finished clips are kept, so a stopped run goes on, and
+`--first` makes the rest later.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ import numpy as np
 
 from falls.clip import Clip, Order
 from falls.distractors import HELD_OUT, KINDS
+from falls.samples import pieces
 from falls.view import HEIGHT, WIDTH
 
-FIRST_SEEDS = {"develop": 25_000_000, "evaluate": 29_000_000}
+FIRST_SEEDS = {"train": 21_000_000, "develop": 25_000_000, "evaluate": 29_000_000}
 CALM = ["rain", "drip", "snow"]
 
 
 def order_of(purpose: str, number: int) -> Order:
     """The `number`-th clip of a set."""
     seed = FIRST_SEEDS[purpose] + number
+    if purpose == "train":
+        themes = [None, None, *(kind for kind in KINDS if kind not in HELD_OUT), "rain"]
+        return Order(seed, 5.0, 3 if number % 5 else 0, themes[number % len(themes)])
     held_out = purpose == "evaluate"
     if number % 2 == 0:
         return Order(seed, 30.0, 5 if held_out else 4, None, held_out)
@@ -60,15 +65,29 @@ def film(clip: Clip, path: Path) -> None:
         raise RuntimeError(f"ffmpeg ended with {child.returncode}")
 
 
+def decoded(path: Path) -> np.ndarray:
+    """All pictures of a file, grey (n, height, width)."""
+    command = ["ffmpeg", "-loglevel", "error", "-threads", "1", "-i", str(path)]
+    command += ["-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    plain = subprocess.run(command, capture_output=True, check=True).stdout
+    return np.frombuffer(plain, np.uint8).reshape(-1, HEIGHT, WIDTH)
+
+
 def render(purpose: str, number: int, out: Path) -> bool:
     """Renders one clip unless it is there; says whether it did."""
     name = f"case-{number:05d}"
-    done = out / f"{name}.json"
+    done = out / (f"{name}.truth.npy" if purpose == "train" else f"{name}.json")
     if done.exists():
         return False
     clip = Clip(order_of(purpose, number))
     partial = out / f".{name}.mp4"
     film(clip, partial)
+    if purpose == "train":
+        views, truths = pieces(clip, decoded(partial))
+        partial.unlink()
+        np.save(out / f"{name}.npy", views)
+        np.save(done, truths)
+        return True
     os.replace(partial, out / f"{name}.mp4")
     tracks = [{"size": t.size, "terminal": t.terminal, "track": np.round(t.track, 2).tolist()} for t in clip.thrown]
     (out / "tracks").mkdir(exist_ok=True)

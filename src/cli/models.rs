@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::{Model, Provider};
+use crate::detect::movers::{Network, NetworkCard};
 use crate::detect::{self, Card, Detector, catalogue};
 use crate::detection::Class;
 
@@ -98,7 +99,10 @@ pub fn inspect(file: &Path, provider: Provider, threads: usize) -> anyhow::Resul
         score_min: 0.25,
         nms_iou: 0.5,
     };
-    let detector = Detector::load(&model)?;
+    let detector = match Detector::load(&model) {
+        Ok(detector) => detector,
+        Err(error) => return inspect_network(&model).map_err(|_| error.into()),
+    };
     let card = if Card::path_for(file).exists() { "by its card" } else { "recognised from its outputs" };
     let input = detector.input();
     let names: Vec<&str> = detector.classes().iter().map(Class::as_str).collect();
@@ -124,6 +128,20 @@ pub fn inspect(file: &Path, provider: Provider, threads: usize) -> anyhow::Resul
         None => println!("runs on    {:?}, {threads} thread(s)", detector.provider()),
     }
     println!("inference  {:.1} ms, median of {TRIALS}", detector.measure(TRIALS)?.as_secs_f64() * 1e3);
+    Ok(())
+}
+
+/// The same for a network that marks falling things; fails if it is none.
+fn inspect_network(model: &Model) -> Result<(), detect::DetectError> {
+    let network = Network::load(model, &[])?;
+    let (width, height) = network.size();
+    println!("file       {}", model.file.display());
+    if let Some(card) = NetworkCard::beside(&model.file)? {
+        println!("name       {} ({})", card.name, card.licence);
+        println!("sha256     {}", card.sha256);
+    }
+    println!("task       marks falling things; `candidates` of a camera may name it");
+    println!("input      {width}x{height}, five grey pictures and their median");
     Ok(())
 }
 
@@ -185,7 +203,10 @@ fn describe(file: &Path) -> String {
             format!("{family}, {width}x{height}, {classes} classes, {licence}")
         }
         Ok(None) => "no card; `gridwatch models inspect` recognises it".into(),
-        Err(e) => e.to_string(),
+        Err(e) => match NetworkCard::beside(file) {
+            Ok(Some(card)) => format!("marks falling things, {}", card.licence),
+            _ => e.to_string(),
+        },
     };
     format!("{}: {facts}", file.display())
 }

@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::camera::{self, Message};
 use crate::config::{Camera, Config, Model};
 use crate::detect::Detector;
+use crate::detect::movers::Network;
 use crate::dispatch::Subscription;
 use crate::event::topic::watch_filters;
 use crate::frame::CameraState;
@@ -58,7 +59,14 @@ fn model(model: &Model) -> Row {
             );
             Row { what, well: true, said }
         }
-        Err(error) => Row { what, well: false, said: error.to_string() },
+        // A network for falling things is no detector.
+        Err(error) => match Network::load(model, &[]) {
+            Ok(network) => {
+                let (width, height) = network.size();
+                Row { what, well: true, said: format!("{width}x{height}, marks falling things") }
+            }
+            Err(_) => Row { what, well: false, said: error.to_string() },
+        },
     }
 }
 

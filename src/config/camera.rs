@@ -53,6 +53,8 @@ pub struct Camera {
     pub place: Place,
     /// The model that looks at its pictures (key into `Config::models`).
     pub model: String,
+    /// The model that looks for falling things (key into `Config::models`); `None`: what differs from the place's usual look.
+    pub candidates: Option<String>,
     /// Most bytes of compressed video kept in memory for it.
     pub ring_bytes_max: usize,
     /// Seconds without a decodable picture after which the connection is given up and made anew.
@@ -81,6 +83,8 @@ pub(super) struct CameraKeys {
     pub transport: Option<Transport>,
     /// The model that looks at its pictures, a name of `[models.NAME]`. Default: `street`, which is shipped.
     pub model: Option<String>,
+    /// How falling things are found where objects may be thrown: `difference` from the place's usual look, or by a model, a name of `[models.NAME]` whose file is the shipped `falls-v1.onnx`. Default: `difference`.
+    pub candidates: Option<String>,
     /// Where it stands, in the city's words; copied into every event.
     pub place: Option<Place>,
     /// Most bytes of compressed video kept in memory for it. Default: 8,000,000, which is 10 s at 6 Mbit/s.
@@ -130,6 +134,8 @@ pub(super) struct CameraTable {
 
 const RING_BYTES_MAX: usize = 8_000_000;
 const STALL_S: f64 = 15.0;
+/// The way to find falling things that needs no model.
+const DIFFERENCE: &str = "difference";
 
 impl CameraTable {
     /// The camera without zones, or the problems noted in the layer (camera, group, defaults) that is wrong.
@@ -148,6 +154,16 @@ impl CameraTable {
             let known: Vec<&str> = models.keys().map(String::as_str).collect();
             let hint = did_you_mean(&model, &known);
             layer_with(layers, "/model").error("/model", format!("there is no model `{model}`"), hint);
+        }
+        let candidates = keys.candidates.filter(|name| name != DIFFERENCE);
+        if let Some(name) = candidates.as_ref().filter(|name| !models.contains_key(*name)) {
+            let known: Vec<&str> = models.keys().map(String::as_str).chain([DIFFERENCE]).collect();
+            let hint = did_you_mean(name, &known);
+            layer_with(layers, "/candidates").error(
+                "/candidates",
+                format!("there is no model `{name}`"),
+                hint,
+            );
         }
         let place = keys.place.unwrap_or_default();
         check_coordinates(&place, layers);
@@ -170,6 +186,7 @@ impl CameraTable {
             group: self.group,
             place,
             model,
+            candidates,
             ring_bytes_max: keys.ring_bytes_max.unwrap_or(RING_BYTES_MAX),
             stall_s: keys.stall_s.unwrap_or(STALL_S),
             masks,
@@ -202,6 +219,7 @@ impl fmt::Debug for Camera {
             .field("group", &self.group)
             .field("place", &self.place)
             .field("model", &self.model)
+            .field("candidates", &self.candidates)
             .field("ring_bytes_max", &self.ring_bytes_max)
             .field("stall_s", &self.stall_s)
             .field("masks", &self.masks)

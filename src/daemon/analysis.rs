@@ -9,12 +9,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::camera::Ring;
-use crate::config::{Camera, RuleKind, Zone};
+use crate::config::{Camera, Model, RuleKind, Zone};
 use crate::decode::{Decoder, KeyDecoder};
-use crate::detect::Detector;
 use crate::detect::foreground::Foreground;
-use crate::detect::movers::Movers;
-use crate::detection::{Detection, Findings, UNKNOWN};
+use crate::detect::movers::{Movers, Network};
+use crate::detect::{DetectError, Detector};
+use crate::detection::{Detection, Findings, Mover, UNKNOWN};
 use crate::event::Phase;
 use crate::evidence;
 use crate::frame::{AccessUnit, Captured, Picture};
@@ -72,11 +72,32 @@ fn persons(objects: &[Detection], score_min: f32) -> Vec<BBox> {
     objects.iter().filter(person).map(|object| object.bbox).collect()
 }
 
+/// What finds falling things on this camera.
+fn candidates(camera: &Camera, model: Option<&Model>, falling: &[Polygon]) -> Candidates {
+    match model.map(|model| Network::load(model, falling)) {
+        Some(Ok(network)) => return Candidates::Network(Box::new(network)),
+        Some(Err(error)) => {
+            let camera = &camera.id;
+            tracing::error!(%camera, "falling things are found by difference instead: {error}");
+        }
+        None => {}
+    }
+    Candidates::Difference(Box::new(Movers::new(falling)))
+}
+
 /// A clip that will be written when its last picture has come.
 struct PendingClip {
     incident: Uuid,
     from: Duration,
     until: Duration,
+}
+
+/// How small moving things are found.
+enum Candidates {
+    /// What differs from the place's usual look.
+    Difference(Box<Movers>),
+    /// What a network marks.
+    Network(Box<Network>),
 }
 
 /// One camera's state, touched by one thread at a time.
@@ -88,7 +109,7 @@ pub struct Analysis {
     sampler: Sampler,
     decoder: Option<Decoder>,
     foreground: Option<Foreground>,
-    movers: Option<Movers>,
+    movers: Option<Candidates>,
     scene: Scene,
     clips: Vec<PendingClip>,
     /// Zones that were said to show a road.
@@ -97,7 +118,8 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// A camera that has seen nothing yet; `detector` may be absent only if no zone needs objects.
+    /// A camera that has seen nothing yet; `detector` may be absent only if no zone needs objects. A network for falling
+    /// things that does not load leaves the difference from the usual look, with a message.
     pub fn new(camera: Arc<Camera>, detector: Option<Detector>, desk: Arc<Desk>) -> Self {
         let with = |kind: RuleKind| camera.zones.iter().filter(move |zone| zone.rule.kind == kind);
         let static_zones: Vec<(ZoneId, Polygon)> = with(RuleKind::Obstruction)
@@ -114,7 +136,7 @@ impl Analysis {
             sampler: Sampler::default(),
             decoder: None,
             foreground,
-            movers: (!falling.is_empty()).then(|| Movers::new(&falling)),
+            movers: (!falling.is_empty()).then(|| candidates(&camera, desk.falls_model(&camera), &falling)),
             scene: Scene::new(&camera.zones),
             clips: Vec::new(),
             roads: HashSet::new(),
@@ -204,7 +226,7 @@ impl Analysis {
     fn look(&mut self, picture: Picture, need: Need, looked: &mut dyn FnMut(Looked<'_>)) {
         let picture = &evidence::mask::apply(picture, &self.camera.masks);
         let captured = picture.captured;
-        let movers = self.movers.as_mut().map(|movers| movers.observe(picture));
+        let movers = self.find_movers(picture);
         let due = self.sampler.is_due(captured.media, need);
         if !due && movers.is_none() {
             return;
@@ -249,17 +271,24 @@ impl Analysis {
         }
     }
 
+    fn find_movers(&mut self, picture: &Picture) -> Option<Vec<Mover>> {
+        let found = match self.movers.as_mut()? {
+            Candidates::Difference(movers) => Ok(movers.observe(picture)),
+            Candidates::Network(network) => network.observe(picture),
+        };
+        found.map_err(|error| self.inference_failed(&error)).ok()
+    }
+
     fn detect(&mut self, picture: &Picture) -> Option<Vec<Detection>> {
-        match self.detector.as_ref()?.detect(picture) {
-            Ok(objects) => Some(objects),
-            Err(error) => {
-                self.counts.inference_failed += 1;
-                if self.counts.inference_failed.is_power_of_two() {
-                    let count = self.counts.inference_failed;
-                    tracing::error!(camera = %self.camera.id, count, "inference failed: {error}");
-                }
-                None
-            }
+        let found = self.detector.as_ref()?.detect(picture);
+        found.map_err(|error| self.inference_failed(&error)).ok()
+    }
+
+    fn inference_failed(&mut self, error: &DetectError) {
+        self.counts.inference_failed += 1;
+        if self.counts.inference_failed.is_power_of_two() {
+            let count = self.counts.inference_failed;
+            tracing::error!(camera = %self.camera.id, count, "inference failed: {error}");
         }
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use uuid::Uuid;
 
-use crate::config::{Camera, Config, Zone};
+use crate::config::{Camera, Config, Model, Zone};
 use crate::detect::foreground::Light;
 use crate::detection::ModelStamp;
 use crate::event::{EvidenceKind, EvidenceRef, Incident, IncidentEvent};
@@ -96,6 +96,11 @@ impl Desk {
     pub fn keep_reference(&self, camera: &CameraId, light: Light, picture: &Picture, persons: &[BBox]) {
         let kept = self.references.keep(camera, light.name(), picture, persons, &self.config.evidence);
         kept.unwrap_or_else(|error| complain(camera, &error));
+    }
+
+    /// The model that looks for falling things on a camera, if one shall.
+    pub fn falls_model(&self, camera: &Camera) -> Option<&Model> {
+        self.config.models.get(camera.candidates.as_ref()?)
     }
 
     /// How a camera's zones look when they are empty, as far as earlier runs knew.

@@ -160,6 +160,23 @@ pub enum CardError {
 /// Cards longer than this are no cards: the longest class list in use (Objects365) takes 6 KB.
 const CARD_BYTES_MAX: u64 = 256 * 1024;
 
+/// The card beside `model` and its text; `None` if there is none.
+pub(super) fn text_beside(model: &Path) -> Result<Option<(PathBuf, String)>, CardError> {
+    let card = Card::path_for(model);
+    let unreadable =
+        |e: &dyn std::fmt::Display| CardError::Unreadable { card: card.clone(), reason: e.to_string() };
+    match std::fs::metadata(&card) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(unreadable(&e)),
+        Ok(meta) if meta.len() > CARD_BYTES_MAX => {
+            return Err(unreadable(&format!("{} bytes are too many for a card", meta.len())));
+        }
+        Ok(_) => {}
+    }
+    let text = std::fs::read_to_string(&card).map_err(|e| unreadable(&e))?;
+    Ok(Some((card, text)))
+}
+
 impl Card {
     /// Where the card of `model` lies: the same path with `.toml`.
     pub fn path_for(model: &Path) -> PathBuf {
@@ -168,19 +185,10 @@ impl Card {
 
     /// Reads the card beside `model`; `None` if there is none.
     pub fn beside(model: &Path) -> Result<Option<Self>, CardError> {
-        let card = Self::path_for(model);
-        let unreadable =
-            |e: &dyn std::fmt::Display| CardError::Unreadable { card: card.clone(), reason: e.to_string() };
-        match std::fs::metadata(&card) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(unreadable(&e)),
-            Ok(meta) if meta.len() > CARD_BYTES_MAX => {
-                return Err(unreadable(&format!("{} bytes are too many for a card", meta.len())));
-            }
-            Ok(_) => {}
-        }
-        let text = std::fs::read_to_string(&card).map_err(|e| unreadable(&e))?;
-        Self::parse(&text).map(Some).map_err(|reason| CardError::Wrong { card, reason })
+        let read = |(card, text): (PathBuf, String)| {
+            Self::parse(&text).map_err(|reason| CardError::Wrong { card, reason })
+        };
+        text_beside(model)?.map(read).transpose()
     }
 
     /// Reads a card from TOML and checks its values; the error says where and what.

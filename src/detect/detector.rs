@@ -43,6 +43,14 @@ pub enum DetectError {
         /// What its inputs are.
         reason: String,
     },
+    /// It is no network that marks falling things.
+    #[error("`{file}` does not mark falling things: {reason}")]
+    Falls {
+        /// The model.
+        file: PathBuf,
+        /// What was found.
+        reason: String,
+    },
     /// Without a card, its outputs say nothing.
     #[error("`{file}`: {source}")]
     Unrecognised {

@@ -53,6 +53,7 @@ fn camera(zones: Vec<Zone>) -> Camera {
         group: None,
         place: Place::default(),
         model: String::new(),
+        candidates: None,
         ring_bytes_max: 0,
         stall_s: 10.0,
         masks: Vec::new(),

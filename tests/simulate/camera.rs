@@ -99,6 +99,7 @@ impl Watch {
             group: None,
             place: Place::default(),
             model: "none".into(),
+            candidates: None,
             ring_bytes_max: 1 << 20,
             stall_s: 3.0,
             masks: vec![],

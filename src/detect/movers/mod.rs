@@ -4,7 +4,10 @@
 //! trace. A map of how restless each place usually is raises the threshold over trees, screens and edges that tremble.
 
 mod blobs;
+mod network;
 mod shift;
+
+pub use network::{Network, NetworkCard};
 
 use std::time::Duration;
 
