@@ -82,7 +82,7 @@ fn dwell(c: &mut Criterion<CpuTime>) {
                 let mut jitter = || chance.f32() * 0.004;
                 let (x, y) = (0.03 * i as f32 + jitter(), 0.3 + 0.02 * i as f32 + jitter());
                 let class = ["car", "person", "stall"][i % 3].into();
-                Detection { class, score: 0.8, bbox: BBox { x0: x, y0: y, x1: x + 0.08, y1: y + 0.1 } }
+                Detection::new(class, 0.8, BBox { x0: x, y0: y, x1: x + 0.08, y1: y + 0.1 })
             });
             let findings = Findings {
                 captured: at(seconds),

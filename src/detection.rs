@@ -47,6 +47,34 @@ pub struct Detection {
     /// Where it is.
     #[serde(rename = "box")]
     pub bbox: BBox,
+    /// What it looks like; `None` if nobody looked, or if it is too small to look like anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks: Option<Appearance>,
+}
+
+impl Detection {
+    /// An object whose looks nobody has noted.
+    pub fn new(class: Class, score: f32, bbox: BBox) -> Self {
+        Self { class, score, bbox, looks: None }
+    }
+}
+
+/// What an object looks like, coarsely: means of luma, blue and red difference (0..255 each) of the nine fields of the
+/// middle of its box, row by row. Enough to tell that another one of its kind has taken its place, and nothing that could
+/// tell who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Appearance(pub [[u8; 3]; 9]);
+
+impl Appearance {
+    /// How far two looks are apart, in grey levels, luma and both colours together: the middle one of the nine fields, so
+    /// that somebody who stands before a part changes nothing.
+    pub fn distance(&self, other: &Self) -> u16 {
+        let field = |(a, b): (&[u8; 3], &[u8; 3])| (0..3).map(|i| u16::from(a[i].abs_diff(b[i]))).sum();
+        let mut fields: Vec<u16> = self.0.iter().zip(&other.0).map(field).collect();
+        fields.sort_unstable();
+        fields[fields.len() / 2]
+    }
 }
 
 /// Which model said so: its name and the hash of its file.

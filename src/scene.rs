@@ -112,6 +112,9 @@ impl Scene {
         if let Some(objects) = &findings.objects {
             self.tracker.observe(&findings.captured, objects);
         }
+        if findings.foreground.iter().any(|zone| !zone.settled) {
+            self.tracker.forget_looks();
+        }
         let view = View { findings, tracker: &self.tracker };
         for watch in self.watches.iter_mut().filter(|w| w.watched) {
             watch.observe(&view, &mut said);
@@ -143,7 +146,7 @@ impl Scene {
             }
             let every_s = watch.every_s();
             needs.objects_every_s = Some(needs.objects_every_s.map_or(every_s, |s| s.min(every_s)));
-            needs.foreground |= rule.kind == RuleKind::Obstruction && rule.any_object;
+            needs.foreground |= rule.any_object;
             needs.suspected |= watch.dwell.matter().is_some_and(|m| m.confirmed_at.is_none());
         }
         needs
@@ -194,7 +197,7 @@ impl Scene {
 impl Watch {
     fn new(zone: &Zone) -> Self {
         let judge = match zone.rule.kind {
-            RuleKind::Presence => Judge::Presence(Presence::new(&zone.rule, &zone.polygon)),
+            RuleKind::Presence => Judge::Presence(Presence::new(&zone.rule, &zone.id, &zone.polygon)),
             RuleKind::Obstruction => {
                 Judge::Obstruction(Obstruction::new(&zone.rule, &zone.id, &zone.polygon))
             }

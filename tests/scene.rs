@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gridwatch::config::{Hours, Scenario, Zone};
-use gridwatch::detection::{Detection, Findings, Mover, ZoneForeground};
+use gridwatch::detection::{Appearance, Detection, Findings, Mover, ZoneForeground};
 use gridwatch::frame::{Captured, Clock};
 use gridwatch::geometry::{BBox, Point, Polygon};
 use gridwatch::observation::{Observation, Stage};
@@ -80,7 +80,7 @@ fn pictures(stretches: &[Stretch]) -> Vec<Findings> {
                     let moved = |&(class, score, b, v): &(&str, f32, [f32; 4], [f32; 2])| {
                         let (dx, dy) = ((time - start) as f32 * v[0], (time - start) as f32 * v[1]);
                         let bbox = BBox { x0: b[0] + dx, y0: b[1] + dy, x1: b[2] + dx, y1: b[3] + dy };
-                        Detection { class: class.into(), score, bbox }
+                        Detection::new(class.into(), score, bbox)
                     };
                     findings.objects = Some(list.iter().map(moved).collect());
                 }
@@ -328,6 +328,90 @@ fn a_queue_that_halts_is_no_blockage_but_who_shuffles_is_one() {
     check("it shuffles to and fro", lane, &shuffles, &[(Suspected, 20.2), (Confirmed, 120.0)]);
 }
 
+/// The stages that these pictures lead to, each with its second.
+fn stages(rule: &str, pictures: Vec<Findings>) -> Vec<(Stage, u64)> {
+    let mut scene = Scene::new(&[zone(rule)]);
+    let said = pictures.iter().flat_map(|findings| scene.observe(findings, noon()));
+    let mut stages: Vec<_> = said.map(|o| (o.stage, o.at.media.as_secs())).collect();
+    stages.dedup_by_key(|(stage, _)| *stage);
+    stages
+}
+
+#[test]
+fn another_car_in_the_same_place_has_its_own_time() {
+    // A picture in two seconds; every half minute another one halts just where the one before it halted.
+    let queue = |greys: &[u8]| {
+        let mut pictures = pictures(&[(240.0, 2.0, objects(&[("car", CAR)]))]);
+        for findings in &mut pictures {
+            let grey = greys[findings.captured.media.as_secs() as usize / 30 % greys.len()];
+            for object in findings.objects.iter_mut().flatten() {
+                object.looks = Some(Appearance([[grey, 128, 128]; 9]));
+            }
+        }
+        pictures
+    };
+    let same = stages(LANE, queue(&[90, 100]));
+    assert_eq!(same, [(Suspected, 20), (Confirmed, 120)], "clouds");
+    let others = stages(LANE, queue(&[60, 160, 110]));
+    assert!(others.iter().all(|(stage, _)| *stage != Confirmed), "a queue: {others:?}");
+    let mut relit = queue(&[90, 90, 200, 200, 200, 200, 200, 200]);
+    for findings in relit.iter_mut().filter(|f| (60..66).contains(&f.captured.media.as_secs())) {
+        let light = ZoneForeground { zone: "zone".into(), covered: 0.0, boxes: vec![], settled: false };
+        findings.foreground.push(light);
+    }
+    assert_eq!(stages(LANE, relit), [(Suspected, 20), (Confirmed, 120)], "the infrared lamp switches on");
+}
+
+#[test]
+fn a_bicycle_in_the_corner_makes_the_van_no_older() {
+    let bicycle = ("bicycle", [0.95, 0.9, 0.99, 0.99]);
+    let rule = LANE.replace("['car', 'truck']", "['car', 'truck', 'bicycle']");
+    let story = [(100.0, 1.0, objects(&[bicycle])), (300.0, 1.0, objects(&[bicycle, ("car", CAR)]))];
+    let said = stages(&rule, pictures(&story));
+    assert_eq!(said, [(Suspected, 120), (Confirmed, 220)]);
+}
+
+#[test]
+fn goods_on_the_ground_need_somebody_who_stays_beside_them() {
+    const MAT: [f32; 4] = [0.6, 0.75, 0.75, 0.85];
+    const VENDOR: [f32; 4] = [0.62, 0.55, 0.66, 0.77];
+    let rule = "kind = 'presence'\nclasses = ['stall']\nbeside = ['person']\nany_object = true\nsuspect_s = 10\n\
+                dwell_s = 60\nclear_s = 10\nshift_max = 0.5";
+    // A mat from 20 to 150 s, and somebody where `person` says.
+    let street = |mat: [f32; 4], person: &dyn Fn(f64) -> Option<[f32; 4]>| {
+        let mut pictures = pictures(&[(200.0, 2.0, nothing())]);
+        for findings in &mut pictures {
+            let at_s = findings.captured.media.as_secs_f64();
+            let boxes = if (24.0..150.0).contains(&at_s) { vec![BBox::from(mat)] } else { vec![] };
+            let covered = 0.05 * boxes.len() as f32;
+            findings.foreground = vec![ZoneForeground { zone: "zone".into(), covered, boxes, settled: true }];
+            let seen = person(at_s).map(|b| Detection::new("person".into(), 0.5, BBox::from(b)));
+            findings.objects = Some(seen.into_iter().collect());
+        }
+        stages(rule, pictures)
+    };
+    let vendor = |at_s: f64| (20.0..152.0).contains(&at_s).then_some(VENDOR);
+    assert_eq!(street(MAT, &vendor), [(Suspected, 32), (Confirmed, 82), (Cleared, 160)], "plain");
+    // Customers hide the vendor, the detector misses him, he goes for lunch once he has sold for a while.
+    let often = |at_s: f64| vendor(at_s).filter(|_| !(at_s as u64 / 2).is_multiple_of(3) && at_s < 120.0);
+    assert_eq!(
+        street(MAT, &often),
+        [(Suspected, 32), (Confirmed, 82), (Cleared, 160)],
+        "seen in two of three"
+    );
+    let walks = |at_s: f64| {
+        let x = 0.5 + 0.1 * (at_s as f32 / 2.0 % 5.0);
+        Some([x, 0.55, x + 0.04, 0.77])
+    };
+    assert_eq!(street(MAT, &walks), [], "people walk by");
+    assert_eq!(street(MAT, &|_| None), [], "nobody");
+    let buys = |at_s: f64| (60.0..75.0).contains(&at_s).then_some(VENDOR);
+    let brief = street(MAT, &buys);
+    assert!(brief.iter().all(|(stage, _)| *stage != Confirmed), "somebody looks at what was left: {brief:?}");
+    assert_eq!(street([0.62, 0.72, 0.64, 0.8], &vendor), [], "luggage");
+    assert_eq!(street([0.625, 0.57, 0.658, 0.76], &vendor), [], "the vendor's own outline");
+}
+
 #[test]
 fn what_no_detector_knows_blocks_too() {
     let heap = || Shows::Foreground(Some((0.3, [0.6, 0.7, 0.8, 0.9])));
@@ -572,11 +656,8 @@ fn any_findings() -> impl Strategy<Value = (f64, Findings)> {
         0.0f32..1.0,
         [0.0f32..1.0, 0.0f32..1.0, 0.0f32..1.0, 0.0f32..1.0],
     );
-    let object = prop_oneof![detection, sane].prop_map(|(class, score, b)| Detection {
-        class: class.into(),
-        score,
-        bbox: b.into(),
-    });
+    let object = prop_oneof![detection, sane]
+        .prop_map(|(class, score, b)| Detection::new(class.into(), score, b.into()));
     let foreground = (any::<f32>(), prop::collection::vec(any::<[f32; 4]>(), 0..4), any::<bool>());
     (
         0.0f64..90.0,

@@ -107,7 +107,7 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1))]
     pub height_min_far: Option<f32>,
-    /// Whether static foreground of unknown kind counts (`obstruction`).
+    /// Whether static foreground of unknown kind counts (`obstruction`, `presence`).
     #[serde(default)]
     pub any_object: bool,
     /// Least fall in metres (calibrated facade) or tenths of the picture's height (not calibrated) (`thrown_object`).
@@ -273,7 +273,7 @@ const ONLY_FOR: [(&str, &[RuleKind]); 12] = [
     ("shift_max", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("height_min", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("height_min_far", &[RuleKind::Presence, RuleKind::Obstruction]),
-    ("any_object", &[RuleKind::Obstruction]),
+    ("any_object", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("fall_min", &[RuleKind::ThrownObject]),
     ("points_min", &[RuleKind::ThrownObject]),
 ];

@@ -121,16 +121,18 @@ impl Analysis {
     /// A camera that has seen nothing yet; `detector` may be absent only if no zone needs objects. A network for falling
     /// things that does not load leaves the difference from the usual look, with a message.
     pub fn new(camera: Arc<Camera>, detector: Option<Detector>, desk: Arc<Desk>) -> Self {
-        let with = |kind: RuleKind| camera.zones.iter().filter(move |zone| zone.rule.kind == kind);
-        let static_zones: Vec<(ZoneId, Polygon)> = with(RuleKind::Obstruction)
-            .filter(|zone| zone.rule.any_object)
+        let static_zones: Vec<(ZoneId, Polygon)> = (camera.zones.iter())
+            .filter(|zone| zone.rule.kind != RuleKind::ThrownObject && zone.rule.any_object)
             .map(|zone| (zone.id.clone(), zone.polygon.clone()))
             .collect();
         let mut foreground = (!static_zones.is_empty()).then(|| Foreground::new(&static_zones));
         if let Some(foreground) = &mut foreground {
             desk.references(&camera.id).iter().for_each(|picture| foreground.know(picture));
         }
-        let falling: Vec<Polygon> = with(RuleKind::ThrownObject).map(|zone| zone.polygon.clone()).collect();
+        let falling: Vec<Polygon> = (camera.zones.iter())
+            .filter(|zone| zone.rule.kind == RuleKind::ThrownObject)
+            .map(|zone| zone.polygon.clone())
+            .collect();
         Self {
             ring: Ring::new(camera.ring_bytes_max),
             sampler: Sampler::default(),

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::appearance::appearance;
 use super::card::{Card, CardError, InputSpec};
 use super::family::{Family, Grid, LayoutError};
 use super::letterbox::{Letterbox, PlaneError};
@@ -274,7 +275,7 @@ impl Worker {
         Ok(kept
             .filter_map(|b| {
                 let class = about.classes.get(b.class)?.clone();
-                Some(Detection { class, score: b.score, bbox: b.bbox })
+                Some(Detection { class, score: b.score, bbox: b.bbox, looks: appearance(picture, &b.bbox) })
             })
             .collect())
     }

@@ -4,6 +4,7 @@
 //! outputs. A picture then goes through letterbox, session, the family's decoding and non-maximum suppression, all on
 //! the one thread that owns the session.
 
+mod appearance;
 mod card;
 mod catalogue;
 mod classes;

@@ -83,7 +83,7 @@ pub fn findings(text: &str, ignored: &[Region]) -> Result<Vec<Findings>, usize> 
         if line.score > 0.0
             && !ignored.iter().any(|r| (r[0]..=r[2]).contains(&x) && (r[1]..=r[3]).contains(&y))
         {
-            objects.push(Detection { class: class.into(), score: line.score, bbox: line.bbox });
+            objects.push(Detection::new(class.into(), line.score, line.bbox));
         }
     }
     let last = of_frame.keys().next_back().copied().unwrap_or(0);

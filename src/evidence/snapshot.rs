@@ -206,7 +206,7 @@ pub(super) mod tests {
     pub(in crate::evidence) fn observation(objects: &[(&str, f32, [f32; 4])]) -> Observation {
         let objects = objects
             .iter()
-            .map(|&(class, score, bbox)| Detection { class: class.into(), score, bbox: bbox.into() })
+            .map(|&(class, score, bbox)| Detection::new(class.into(), score, bbox.into()))
             .collect();
         Observation {
             zone: "lane-east".into(),
@@ -374,7 +374,7 @@ pub(super) mod tests {
             text in ".{0,40}",
         ) {
             let mut seen = observation(&[]);
-            let object = |b: &[f32; 4]| Detection { class: text.as_str().into(), score: b[0], bbox: (*b).into() };
+            let object = |b: &[f32; 4]| Detection::new(text.as_str().into(), b[0], (*b).into());
             seen.objects = wild.iter().map(object).collect();
             seen.trajectory = Some(Trajectory {
                 points: wild.iter().map(|b| (0.0, Point { x: b[0], y: b[1] })).collect(),

@@ -72,11 +72,7 @@ fn observation(zone: &Zone, stage: Stage, from: f64, to: f64) -> Observation {
         dwell_s: to - from,
         coverage: 0.43,
         objects: ["car", "unknown"]
-            .map(|class| Detection {
-                class: class.into(),
-                score: 0.8,
-                bbox: BBox { x0: 0.2, y0: 0.2, x1: 0.4, y1: 0.4 },
-            })
+            .map(|class| Detection::new(class.into(), 0.8, BBox { x0: 0.2, y0: 0.2, x1: 0.4, y1: 0.4 }))
             .to_vec(),
         trajectory: None,
     }

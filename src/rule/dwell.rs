@@ -34,7 +34,8 @@ pub struct Matter {
     seen_s: f64,
     /// Seconds since it was last seen, long gaps not counted.
     missed_s: f64,
-    /// Seconds between the first look that missed it and the latest one; `None` if the latest look saw it.
+    /// Seconds for which it has been gone, from half-way between the looks that saw it last and missed it first; `None` if
+    /// the latest look saw it.
     absent_s: Option<f64>,
 }
 
@@ -151,7 +152,7 @@ impl Dwell {
             matter.seen_s += 0.5 * counted_s;
         }
         let absent_s = matter.absent_s.map(|s| s + counted_s);
-        matter.absent_s = Some(absent_s.unwrap_or(0.0));
+        matter.absent_s = Some(absent_s.unwrap_or(0.5 * counted_s));
         let limit_s = if matter.stage.is_none() { self.clear_s.min(matter.seen_s) } else { self.clear_s };
         if absent_s? < limit_s {
             return None;

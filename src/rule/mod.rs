@@ -4,13 +4,16 @@
 //! To add a kind: a file here, a variant of `config::RuleKind`, and an arm wherever the compiler then asks.
 
 pub mod dwell;
+mod goods;
 pub mod obstruction;
 pub mod presence;
 pub mod stay;
 pub mod thrown_object;
 
+use std::time::Duration;
+
 use crate::config::Rule;
-use crate::detection::{Class, Detection, Findings};
+use crate::detection::{Class, Detection, Findings, UNKNOWN};
 use crate::frame::Captured;
 use crate::geometry::{BBox, Polygon};
 use crate::track::Tracker;
@@ -19,6 +22,9 @@ use crate::track::Tracker;
 const OBJECTS_MAX: usize = 16;
 /// An object that was once seen with the full score goes on counting down to this share of it: scores tremble.
 const SCORE_KEPT: f32 = 0.6;
+
+/// Static foreground has stood for about this long when it counts first, in seconds.
+const FOREGROUND_AGE: Duration = Duration::from_secs(3);
 
 /// One picture as the rules see it.
 #[derive(Clone, Copy)]
@@ -56,6 +62,11 @@ impl Look {
         objects.truncate(OBJECTS_MAX);
         Self { present, since, coverage, objects }
     }
+}
+
+/// Static foreground as an object; its score is no probability, nobody classified it.
+fn unnamed(bbox: BBox) -> Detection {
+    Detection::new(Class::from(UNKNOWN), 0.0, bbox)
 }
 
 /// Whether a class is one of these names.

@@ -1,23 +1,21 @@
 //! Anything covers the zone and stays: vehicles that stand, and static foreground that no detector has a name for.
 
-use std::time::Duration;
-
 use crate::config::Rule;
-use crate::detection::{Class, Detection, UNKNOWN, ZoneForeground};
+use crate::detection::{Class, Detection, ZoneForeground};
 use crate::frame::Captured;
 use crate::geometry::{BBox, Polygon};
 use crate::observation::ZoneId;
 use crate::track::Track;
 
 use super::stay::Stays;
-use super::{Look, SCORE_KEPT, View, hidden_by, high_enough, named};
+use super::{FOREGROUND_AGE, Look, SCORE_KEPT, View, hidden_by, high_enough, named, unnamed};
 
 /// How much of a box, from its bottom, stands on the ground: cameras look down at a slant, roofs lean over free ground.
 const FOOT_SHARE: f32 = 0.5;
-/// Static foreground has stood for about this long when it counts first, in seconds.
-const FOREGROUND_AGE: Duration = Duration::from_secs(3);
 /// Foreground that was gone for longer than this is another one, in seconds: the next car of a queue, say.
 const FOREGROUND_GONE_S: f64 = 3.0;
+/// A detector that is less sure than this of what has come, 0..1, is believed if the background has changed there.
+const SCORE_SURE: f32 = 0.6;
 /// Who never blocks a lane, however long they stand and talk.
 const PERSON: &str = "person";
 /// A person detection counts as one from this score, 0..1; low, because it only ever takes something away.
@@ -33,8 +31,26 @@ pub struct Obstruction {
     stays: Stays,
     /// Whether at the last look static foreground alone made the matter.
     held_by_foreground: bool,
-    /// Since when static foreground has covered enough, and when it did so last.
-    covered: Option<(Captured, Captured)>,
+    /// Since when static foreground has covered enough.
+    covered: Option<Covered>,
+    /// Since when the background has been known without a break.
+    settled: Option<Captured>,
+}
+
+/// Static foreground that covers enough of the zone.
+#[derive(Debug, Clone, Copy)]
+struct Covered {
+    since: Captured,
+    last: Captured,
+    /// The stay that most of it belongs to, as far as a detector said: when another stay has it, it is another thing.
+    stay: Option<u32>,
+}
+
+/// An object that stays in the zone.
+struct Standing {
+    object: Detection,
+    stay: u32,
+    since: Captured,
 }
 
 impl Obstruction {
@@ -47,6 +63,7 @@ impl Obstruction {
             stays: Stays::following(rule),
             held_by_foreground: false,
             covered: None,
+            settled: None,
         }
     }
 
@@ -56,8 +73,9 @@ impl Obstruction {
         let foreground = view.findings.foreground.iter().find(|f| *f.zone == *self.id.0 && f.settled);
         let foreground = foreground.filter(|_| self.rule.any_object);
         let detected = view.findings.objects.is_some();
-        let (standing, passing) = self.standing(view);
-        let feet: Vec<BBox> = standing.iter().map(|d| foot_of(&d.bbox)).collect();
+        let (standing, passing) = self.standing(view, foreground);
+        let objects: Vec<Detection> = standing.iter().map(|s| s.object.clone()).collect();
+        let feet: Vec<BBox> = objects.iter().map(|d| foot_of(&d.bbox)).collect();
         let by_objects = self.zone.covered_by(&feet);
         let coverage_min = self.rule.coverage_min;
         let blocked = |coverage: f32| coverage > 0.0 && coverage >= coverage_min;
@@ -66,30 +84,66 @@ impl Obstruction {
             return None;
         }
         let (by_foreground, unnamed) =
-            foreground.map_or((0.0, Vec::new()), |f| self.unnamed(view, f, &standing, &passing));
+            foreground.map_or((0.0, Vec::new()), |f| self.unnamed(view, f, &objects, &passing));
         let at = &view.findings.captured;
-        self.note_foreground(at, foreground.is_some(), blocked(by_foreground));
+        if let Some(foreground) = foreground {
+            self.note_foreground(at, foreground, blocked(by_foreground), &standing);
+        }
         let coverage = by_objects.max(by_foreground).clamp(0.0, 1.0);
         let present = blocked(coverage);
         self.held_by_foreground = present && !blocked(by_objects);
         // A thing may get its name late, or lose it: what has covered the zone all the time is older than its name.
-        let of_objects = self.stays.since().filter(|_| blocked(by_objects));
-        let of_foreground = self.covered.as_ref().map(|(since, _)| *since);
+        let of_objects = self.covered_since(&standing);
+        let of_foreground = self.covered.as_ref().map(|covered| covered.since);
         let since = of_objects.into_iter().chain(of_foreground).min_by_key(|since| since.media);
-        Some(Look::new(present, since, coverage, [standing, unnamed].concat()))
+        Some(Look::new(present, since, coverage, [objects, unnamed].concat()))
     }
 
-    fn note_foreground(&mut self, at: &Captured, settled: bool, blocked: bool) {
-        if blocked {
-            let first = Captured { media: at.media.saturating_sub(FOREGROUND_AGE), ..*at };
-            self.covered = Some((self.covered.map_or(first, |(since, _)| since), *at));
-        } else if settled {
-            self.covered = self.covered.filter(|(_, last)| at.seconds_since(last) <= FOREGROUND_GONE_S);
+    /// Since when objects that still stand have covered enough of the zone: a bicycle in its corner makes the van that has
+    /// just come no older.
+    fn covered_since(&self, standing: &[Standing]) -> Option<Captured> {
+        let mut by_age: Vec<(Captured, BBox)> =
+            standing.iter().map(|s| (s.since, foot_of(&s.object.bbox))).collect();
+        by_age.sort_by_key(|(since, _)| since.media);
+        let feet: Vec<BBox> = by_age.iter().map(|(_, foot)| *foot).collect();
+        let enough = |count: &usize| {
+            let coverage = self.zone.covered_by(&feet[..*count]);
+            coverage > 0.0 && coverage >= self.rule.coverage_min
+        };
+        (1..=feet.len()).find(enough).map(|count| by_age[count - 1].0)
+    }
+
+    /// Notes since when the same thing has covered the zone, after a look at the settled background.
+    fn note_foreground(
+        &mut self,
+        at: &Captured,
+        foreground: &ZoneForeground,
+        blocked: bool,
+        standing: &[Standing],
+    ) {
+        if !blocked {
+            self.covered = self.covered.filter(|c| at.seconds_since(&c.last) <= FOREGROUND_GONE_S);
+            return;
         }
+        let share =
+            |s: &Standing| -> f32 { foreground.boxes.iter().map(|b| b.intersection(&s.object.bbox)).sum() };
+        let named = standing.iter().map(|s| (share(s), s)).filter(|(share, _)| *share > 0.0);
+        let named = named.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, s)| s);
+        let first = Captured { media: at.media.saturating_sub(FOREGROUND_AGE), ..*at };
+        let covered = match (self.covered, named) {
+            (Some(covered), None) => Covered { last: *at, ..covered },
+            (Some(covered), Some(s)) if covered.stay.is_none_or(|stay| stay == s.stay) => {
+                Covered { last: *at, stay: Some(s.stay), ..covered }
+            }
+            (_, Some(s)) => Covered { since: s.since, last: *at, stay: Some(s.stay) },
+            (None, None) => Covered { since: first, last: *at, stay: None },
+        };
+        self.covered = Some(covered);
     }
 
     /// The objects of the rule's classes that stay in the zone, and the boxes of those that do not.
-    fn standing(&mut self, view: &View) -> (Vec<Detection>, Vec<BBox>) {
+    fn standing(&mut self, view: &View, foreground: Option<&ZoneForeground>) -> (Vec<Standing>, Vec<BBox>) {
+        let at = &view.findings.captured;
         let exempt = boxes_of(view, |class| named(&self.rule.exempt, class), self.rule.score_min);
         let in_zone: Vec<&Track> = view
             .tracker
@@ -100,11 +154,27 @@ impl Obstruction {
             .filter(|t| self.zone.overlap(&foot_of(&t.bbox)) > 0.0 && !hidden_by(&t.bbox, &exempt))
             .collect();
         if view.findings.objects.is_some() {
-            self.stays.look(&view.findings.captured, &in_zone, view.tracker);
+            self.stays.look(at, &in_zone, view.tracker);
         }
-        let (standing, passing): (Vec<&Track>, Vec<&Track>) =
-            in_zone.into_iter().partition(|track| self.stays.seen(track));
-        (standing.iter().map(|t| t.detection()).collect(), passing.iter().map(|t| t.bbox).collect())
+        self.settled = foreground.and(self.settled.or(Some(*at)));
+        let (mut standing, mut passing) = (Vec::new(), Vec::new());
+        for track in in_zone {
+            match self.stays.of(track) {
+                None => passing.push(track.bbox),
+                Some((_, since)) if self.is_phantom(track, &since, foreground) => {}
+                Some((stay, since)) => standing.push(Standing { object: track.detection(), stay, since }),
+            }
+        }
+        (standing, passing)
+    }
+
+    /// Whether the detector is not sure and the background shows nothing that has come: some shop fronts look a little
+    /// like a truck. What stood there when the background was learnt is taken at the detector's word.
+    fn is_phantom(&self, track: &Track, since: &Captured, foreground: Option<&ZoneForeground>) -> bool {
+        let known = self.settled.is_some_and(|settled| since.seconds_since(&settled) > 0.0);
+        let foot = foot_of(&track.bbox);
+        let shows = |f: &ZoneForeground| f.boxes.iter().any(|b| b.intersection(&foot) > 0.0);
+        known && track.score < SCORE_SURE && foreground.is_some_and(|f| !shows(f))
     }
 
     /// The share of the zone that static foreground covers, without people, exempt objects and vehicles that only halt, and
@@ -125,12 +195,7 @@ impl Obstruction {
             foreground.boxes.iter().partition(|b| hidden_by(b, &excused));
         let covered = foreground.covered - self.zone.covered_by(&not_counting);
         let known: Vec<BBox> = standing.iter().map(|d| d.bbox).collect();
-        let unknown = counting.into_iter().filter(|b| !hidden_by(b, &known)).map(|bbox| Detection {
-            class: Class::from(UNKNOWN),
-            // Not a probability: nobody classified it.
-            score: 0.0,
-            bbox,
-        });
+        let unknown = counting.into_iter().filter(|b| !hidden_by(b, &known)).map(unnamed);
         (covered.max(0.0), unknown.collect())
     }
 }

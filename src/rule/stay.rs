@@ -4,16 +4,18 @@
 //! |---|---|
 //! | an id switches, or the object is hidden and found again | the place goes on: whoever comes to *stand* there takes it over |
 //! | somebody passes the place, in front of it or through it | takes nothing: who passes does not stand |
+//! | something that looks quite different, or is much larger, stands there | another one: it gets a place of its own |
 //! | it is seen to leave by more than `shift_max` | the place is given up, and the next of a queue starts anew; if it is back within `clear_s`, it goes on |
 //! | a queue crawls | nobody stands: see [`Track::stands_s`] |
 //! | it shuffles about ([`Stays::following`]) | its place goes with it |
 //! | a second box on the same object | one thing, one place |
 
 use crate::config::Rule;
+use crate::detection::Appearance;
 use crate::frame::Captured;
 use crate::geometry::BBox;
 use crate::observation::Stage;
-use crate::track::{Track, Tracker, same_place};
+use crate::track::{Track, Tracker, far, same_place};
 
 use super::dwell::{Dwell, Seen};
 
@@ -21,6 +23,9 @@ use super::dwell::{Dwell, Seen};
 const STAYS_MAX: usize = 32;
 /// An object must have stood for this long to take a place, in seconds: traffic that rolls by fills every place.
 const STAND_S_MIN: f64 = 4.0;
+/// A thing near enough to block a lane is not this many times larger or smaller when it is found again; far away, boxes of
+/// a few pixels tremble more.
+const SIZE_RATIO_MAX: f32 = 1.8;
 /// How much of the smaller of two boxes lies in the other if both are one object.
 const ONE_THING_SHARE: f32 = 0.7;
 
@@ -36,11 +41,26 @@ struct Stay {
     /// What stands there now: its box and its track.
     bbox: BBox,
     track: u64,
+    looks: Option<Appearance>,
     /// Whether the last look saw it.
     seen: bool,
     /// Whether its track was last seen elsewhere: then nobody who is seen to come takes the place over.
     left: bool,
     dwell: Dwell,
+}
+
+impl Stay {
+    /// Whether the track looks like what stayed here.
+    fn is_like(&self, track: &Track) -> bool {
+        let both = self.looks.as_ref().zip(track.appearance());
+        both.is_none_or(|(was, is)| !far(was, is))
+    }
+
+    /// Whether the track is about as large as what was last seen here.
+    fn is_as_large(&self, track: &Track) -> bool {
+        let (was, is) = (self.bbox.area(), track.steady().area());
+        was.max(is) <= SIZE_RATIO_MAX * was.min(is)
+    }
 }
 
 /// All stays of one zone.
@@ -70,7 +90,8 @@ impl Stays {
         self.stays.iter_mut().for_each(|stay| stay.seen = false);
         // Who stayed before goes first; then those who stand look for a place that was left without a track.
         let own = |track: &Track| {
-            let stays = |s: &Stay| s.track == track.id && (self.follows || self.fits(s, track));
+            let stays =
+                |s: &Stay| s.track == track.id && (self.follows || self.fits(s, track)) && s.is_like(track);
             self.stays.iter().position(stays)
         };
         let mut places: Vec<Option<usize>> = tracks.iter().map(|track| own(track)).collect();
@@ -86,11 +107,16 @@ impl Stays {
             if place.is_none() && track.stands_s() >= STAND_S_MIN {
                 // Who was never seen to come was there all along: a passer-by had carried the id away.
                 let free = |stay: &Stay| !(stay.seen || stay.left && track.came());
-                *place = self.stays.iter().position(|stay| free(stay) && self.fits(stay, track));
+                let fits = |stay: &Stay| {
+                    let as_large = !self.follows || stay.is_as_large(track);
+                    self.fits(stay, track) && stay.is_like(track) && as_large
+                };
+                *place = self.stays.iter().position(|stay| free(stay) && fits(stay));
             }
             if let Some(index) = *place {
                 let stay = &mut self.stays[index];
                 (stay.bbox, stay.track) = (track.bbox, track.id);
+                stay.looks = track.appearance().copied();
                 (stay.seen, stay.left) = (true, false);
             }
         }
@@ -105,6 +131,7 @@ impl Stays {
                     since: *track.stands_since(),
                     bbox: track.bbox,
                     track: track.id,
+                    looks: track.appearance().copied(),
                     seen: true,
                     left: false,
                     dwell: Dwell::new(&self.rule),
@@ -124,13 +151,12 @@ impl Stays {
 
     /// Whether the last look saw this track stay.
     pub fn seen(&self, track: &Track) -> bool {
-        self.stays.iter().any(|stay| stay.seen && stay.track == track.id)
+        self.of(track).is_some()
     }
 
-    /// Since when the most patient of those seen at the last look has stayed.
-    pub fn since(&self) -> Option<Captured> {
-        let seen = self.stays.iter().filter(|stay| stay.seen);
-        seen.map(|stay| stay.since).min_by_key(|since| since.media)
+    /// The number of this track's stay and since when it has lasted, whatever ids it had before, if the last look saw it.
+    pub fn of(&self, track: &Track) -> Option<(u32, Captured)> {
+        self.stays.iter().find(|stay| stay.seen && stay.track == track.id).map(|stay| (stay.id, stay.since))
     }
 
     /// Those seen at the last look that have stayed for the dwell time, each with the number of its stay.

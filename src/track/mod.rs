@@ -6,7 +6,7 @@
 
 mod matching;
 
-use crate::detection::{Class, Detection};
+use crate::detection::{Appearance, Class, Detection};
 use crate::frame::Captured;
 use crate::geometry::{BBox, Point};
 
@@ -34,6 +34,9 @@ const SPEED_S: f32 = 0.5;
 const SPEED_TRUSTED_S: f64 = 1.5;
 /// What is faster than this drives, in sizes of the box per second: it is not sought where it was.
 const DRIVES_SPEED_MIN: f32 = 0.3;
+/// Looks that are further apart than this are another object's, in grey levels ([`Appearance::distance`]): well beyond what
+/// clouds and automatic exposure do between two pictures.
+const LOOKS_FAR: u16 = 36;
 /// Most classes that one track collects votes for.
 const VOTES_MAX: usize = 8;
 
@@ -64,6 +67,9 @@ pub struct Track {
     /// Pictures since then, and how many of them showed it.
     looks: u32,
     sightings: u32,
+    /// What it looks like; and what looked quite different in its place, since when.
+    appearance: Option<Appearance>,
+    other: Option<(Captured, Appearance)>,
 }
 
 impl Track {
@@ -82,6 +88,8 @@ impl Track {
             anchored: *at,
             looks: 1,
             sightings: 1,
+            appearance: detection.looks,
+            other: None,
         }
     }
 
@@ -112,12 +120,37 @@ impl Track {
 
     /// As a detection: the box last seen, the class voted for, the last score.
     pub fn detection(&self) -> Detection {
-        Detection { class: self.class().clone(), score: self.score, bbox: self.bbox }
+        Detection::new(self.class().clone(), self.score, self.bbox)
     }
 
     /// Its box without the trembling of the last sightings; rules compare places with it.
     pub fn steady(&self) -> &BBox {
         &self.steady
+    }
+
+    /// What it looks like, if somebody noted it.
+    pub fn appearance(&self) -> Option<&Appearance> {
+        self.appearance.as_ref()
+    }
+
+    /// Notes what stands here now; twice the same, and quite another than before, is another object.
+    fn recognise(&mut self, at: &Captured, looks: Appearance) {
+        let Some(known) = self.appearance else {
+            self.appearance = Some(looks);
+            return;
+        };
+        if !far(&known, &looks) {
+            (self.appearance, self.other) = (Some(looks), None);
+            return;
+        }
+        match self.other.filter(|(_, other)| !far(other, &looks)) {
+            None => self.other = Some((*at, looks)),
+            Some((since, _)) => {
+                (self.appearance, self.other) = (Some(looks), None);
+                (self.anchor, self.anchored, self.first_seen) = (self.steady, since, since);
+                (self.looks, self.sightings) = (2, 2);
+            }
+        }
     }
 
     /// Whether it is under way, as far as sightings close to each other tell.
@@ -168,7 +201,15 @@ impl Track {
             self.anchored = *at;
             (self.looks, self.sightings) = (1, 1);
         }
+        if let Some(looks) = detection.looks {
+            self.recognise(at, looks);
+        }
     }
+}
+
+/// Whether two looks are those of two objects.
+pub fn far(a: &Appearance, b: &Appearance) -> bool {
+    a.distance(b) > LOOKS_FAR
 }
 
 /// Whether a box stands where another stood: its middle or its foot moved by at most `shift_max` of its width and height.
@@ -227,6 +268,11 @@ impl Tracker {
                 None => {}
             }
         }
+    }
+
+    /// The light has changed: what things look like is learnt anew.
+    pub fn forget_looks(&mut self) {
+        self.tracks.iter_mut().for_each(|track| (track.appearance, track.other) = (None, None));
     }
 
     /// All tracks, also those that were not seen in the last picture.

@@ -11,7 +11,7 @@ fn at(seconds: f64) -> Captured {
 }
 
 fn found(class: &str, score: f32, x: f32, w: f32) -> Detection {
-    Detection { class: class.into(), score, bbox: BBox::clamped(x, 0.5, x + w, 0.5 + w) }
+    Detection::new(class.into(), score, BBox::clamped(x, 0.5, x + w, 0.5 + w))
 }
 
 /// Feeds pictures of `(time, [(class, score, x, width)])` and compares the number of ids given out.
@@ -103,7 +103,7 @@ proptest! {
             time += step;
             let detections: Vec<_> = boxes
                 .into_iter()
-                .map(|(score, b)| Detection { class: "car".into(), score, bbox: b.into() })
+                .map(|(score, b)| Detection::new("car".into(), score, b.into()))
                 .collect();
             tracker.observe(&at(time), &detections);
             prop_assert!(tracker.tracks().len() <= TRACKS_MAX);

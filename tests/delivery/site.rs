@@ -90,11 +90,7 @@ impl Site {
             at: self.at(to),
             dwell_s: to - from,
             coverage: 0.4,
-            objects: vec![Detection {
-                class: "car".into(),
-                score: 0.9,
-                bbox: BBox { x0: 0.2, y0: 0.3, x1: 0.5, y1: 0.7 },
-            }],
+            objects: vec![Detection::new("car".into(), 0.9, BBox { x0: 0.2, y0: 0.3, x1: 0.5, y1: 0.7 })],
             trajectory: None,
         }
     }

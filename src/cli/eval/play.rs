@@ -340,7 +340,7 @@ fn opened(incident: &Incident, opened_s: f64) -> Said {
 /// The picture in the middle of a situation that was missed, drawn like an incident's.
 fn shot_of_miss(picture: &Picture, camera: &Camera, config: &Config, truth: &Truth) -> Option<Vec<u8>> {
     let zone: &Zone = camera.zones.iter().find(|zone| *zone.id.0 == *truth.zone)?;
-    let object = |bbox: BBox| Detection { class: "truth".into(), score: 1.0, bbox };
+    let object = |bbox: BBox| Detection::new("truth".into(), 1.0, bbox);
     let at = picture.captured;
     let observation = Observation {
         zone: zone.id.clone(),

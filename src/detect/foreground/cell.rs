@@ -47,8 +47,10 @@ pub struct Cell {
     pub counts: bool,
     /// Whether it counted before the light changed and the model was learnt anew, with the object in it.
     pub held: bool,
-    /// Grey levels by which a shaking camera may change it.
+    /// Grey levels by which a shaking camera may change the empty place, ...
     pub slack: f32,
+    /// ... and what stands there now.
+    pub tremble: f32,
 }
 
 impl Cell {
@@ -64,6 +66,7 @@ impl Cell {
             counts: false,
             held: false,
             slack: 0.0,
+            tremble: 0.0,
         }
     }
 
@@ -82,7 +85,7 @@ impl Cell {
     /// Whether the value is the one that was there before; more lenient than `differs`, for noise on both sides.
     pub fn is_steady(&self, now: &Sample, coloured: bool) -> bool {
         let luma = (now.luma - self.steady.luma).abs();
-        luma <= LUMA_MIN.max(3.0 * self.noise) + self.slack
+        luma <= LUMA_MIN.max(3.0 * self.noise) + self.tremble
             && (!coloured || now.chroma_distance(&self.steady) <= CHROMA_MIN)
     }
 

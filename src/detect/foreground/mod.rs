@@ -182,17 +182,21 @@ impl Model {
         }
     }
 
-    /// Notes how much of a difference the ground's own edges make when the camera shakes by parts of a pixel.
+    /// Notes how much of a difference the ground's own edges make when the camera shakes by parts of a pixel, and those of
+    /// what stands there now: a mat full of goods trembles more than the pavement that it lies on.
     fn note_edges(&mut self) {
-        let luma = |cells: &[Cell], i: usize| cells[i].empty.luma;
         for i in 0..self.cells.len() {
-            self.cells[i].slack = if self.shaken > 0 {
-                let here = luma(&self.cells, i);
-                let edges = self.grid.neighbours(i).map(|n| (luma(&self.cells, n) - here).abs());
+            let slack = |luma: fn(&Cell) -> f32| {
+                let here = luma(&self.cells[i]);
+                let edges = self.grid.neighbours(i).map(|n| (luma(&self.cells[n]) - here).abs());
                 EDGE_SLACK * edges.fold(0.0, f32::max)
-            } else {
-                0.0
             };
+            let (ground, thing) = if self.shaken > 0 {
+                (slack(|cell| cell.empty.luma), slack(|cell| cell.steady.luma))
+            } else {
+                (0.0, 0.0)
+            };
+            (self.cells[i].slack, self.cells[i].tremble) = (ground, ground.max(thing));
         }
     }
 
