@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument("--onnx", type=Path, nargs="+", required=True)
     parser.add_argument("--reference", type=Path, required=True)
     parser.add_argument("--every", type=float, default=2.0)
+    parser.add_argument("--skip", type=float, default=0.0, help="seconds at the beginning of each clip")
     parser.add_argument("--most", type=int, default=10, help="pictures of each clip")
     parser.add_argument("clips", type=Path, nargs="+")
     arguments = parser.parse_args()
@@ -83,7 +84,7 @@ def main() -> None:
     detectors = {path.stem: Detector(path) for path in arguments.onnx}
     truth, doubtful, pictures = [], [], []
     for clip in arguments.clips:
-        for picture in read_pictures(clip, arguments.every, SIZE)[: arguments.most]:
+        for picture in read_pictures(clip, arguments.every, SIZE, arguments.skip)[: arguments.most]:
             found = merged(reference.find(picture, DOUBTFUL), _COCO)
             sure = found[:, 4] >= SURE
             truth.append(found[sure][:, [0, 1, 2, 3, 5]])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,15 @@ from world.sensor import jpeg
 PICTURES_PER_SHARD = 100
 
 
-def render_shard(renderer: Renderer, first_seed: int, path: Path, held_out: bool) -> None:
-    rng = np.random.default_rng([first_seed, 264])
+def render_shard(draw: Callable[[int], tuple[np.ndarray, np.ndarray]], seeds: range, path: Path) -> None:
+    """One shard of what `draw` makes of each seed."""
+    rng = np.random.default_rng([seeds.start, 264])
     pictures, boxes = [], []
-    for index in range(PICTURES_PER_SHARD):
-        picture, found = random_picture(renderer, first_seed + index, held_out)
+    for index, seed in enumerate(seeds):
+        picture, found = draw(seed)
         pictures.append(picture)
         boxes.append(np.concatenate([np.full((len(found), 1), index, np.float32), found], 1))
-    if (first_seed // PICTURES_PER_SHARD) % 2:
+    if (seeds.start // len(seeds)) % 2:
         # Twice each, with other noise: the second one is a predicted picture, as nearly all of a camera's are.
         noise = rng.normal(0, 4, pictures[0].shape)
         before = [np.clip(picture + noise, 0, 255).astype(np.uint8) for picture in pictures]
@@ -58,7 +60,11 @@ def main() -> None:
         path = arguments.out / f"shard_{seed:08d}.npz"
         if path.exists():
             continue
-        render_shard(renderer, seed, path, arguments.held_out)
+        render_shard(
+            lambda each: random_picture(renderer, each, arguments.held_out),
+            range(seed, seed + PICTURES_PER_SHARD),
+            path,
+        )
         done += PICTURES_PER_SHARD
         print(f"{path.name} {done / (time.monotonic() - started):.2f} pictures/s", flush=True)
 

@@ -50,18 +50,25 @@ def batch_of(
     return stack / 255.0, Targets(boxes, labels)
 
 
+def begun(path: Path) -> Network:
+    """The network of a checkpoint (its running mean)."""
+    network = Network(len(NAMES))
+    network.load_state_dict(torch.load(path, weights_only=True)["mean"])
+    return network
+
+
 class Trainer:
     """The network, its running mean, the optimiser, and what is needed to go on after a stop."""
 
-    def __init__(self, run: Path, begin: Path | None = None, seed: int = 1) -> None:
+    def __init__(self, run: Path, begin: Network | None = None, seed: int = 1, rate: float = RATE) -> None:
         torch.manual_seed(seed)
-        self.run = run
+        self.run, self.rate = run, rate
         self.network = Network(len(NAMES)).to(memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.network).eval()
         weights = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=RATE)
+        self.optimiser = torch.optim.AdamW(groups, lr=rate)
         self.steps, self.seconds, self.samples = 0, 0.0, 0
         if (run / "state.pt").exists():
             state = torch.load(run / "state.pt", weights_only=True)
@@ -70,15 +77,14 @@ class Trainer:
             self.optimiser.load_state_dict(state["optimiser"])
             self.steps, self.seconds, self.samples = state["steps"], state["seconds"], state["samples"]
         elif begin is not None:
-            state = torch.load(begin, weights_only=True)
-            self.network.load_state_dict(state["mean"])
-            self.mean.load_state_dict(state["mean"])
+            self.network.load_state_dict(begin.state_dict())
+            self.mean.load_state_dict(begin.state_dict())
 
     def step(
         self, images: torch.Tensor, targets: Targets, centres: torch.Tensor, share: float, bf16: bool
     ) -> tuple[float, float]:
         rate = (
-            RATE
+            self.rate
             * min(1.0, (self.steps + 1) / WARM_UP_STEPS)
             * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
         )
@@ -145,7 +151,7 @@ def main() -> None:
     if workers > 1:
         meeting = (arguments.run / "meeting").resolve().as_uri()
         distributed.init_process_group("gloo", init_method=meeting, rank=worker, world_size=workers)
-    trainer = Trainer(arguments.run, arguments.begin)
+    trainer = Trainer(arguments.run, begun(arguments.begin) if arguments.begin else None)
     shards = Shards(arguments.set)
     rng = np.random.default_rng([7, trainer.steps, worker])
     order: list[int] = []

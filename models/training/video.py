@@ -88,9 +88,9 @@ def through_h264(pictures: np.ndarray, crf: int, group: int) -> np.ndarray:
     return np.frombuffer(plain, np.uint8).reshape(pictures.shape)
 
 
-def read_pictures(path: Path, every_s: float, size: tuple[int, int]) -> np.ndarray:
-    """One RGB picture each `every_s` seconds of a file, scaled to `size` (width, height)."""
-    command = ["ffmpeg", "-loglevel", "error", "-threads", "1", "-i", str(path)]
+def read_pictures(path: Path, every_s: float, size: tuple[int, int], skip_s: float = 0.0) -> np.ndarray:
+    """One RGB picture each `every_s` seconds of a file from `skip_s` on, scaled to `size` (width, height)."""
+    command = ["ffmpeg", "-loglevel", "error", "-threads", "1", "-i", str(path), "-ss", str(skip_s)]
     command += [
         "-vf",
         f"fps={1 / every_s},scale={size[0]}:{size[1]}:flags=area",

@@ -1,5 +1,6 @@
 //! The verbs of the one binary; each file is one verb (and `scratch`, `trace`, which two of them share).
 
+mod adapt;
 pub mod check;
 mod demo;
 mod eval;
@@ -43,6 +44,8 @@ enum Verb {
     Replay(replay::ReplayArgs),
     /// Run the pipeline over a labelled set and score what it says. 在标注集上评测。
     Eval(eval::EvalArgs),
+    /// Fit the shipped detector to one camera, on this machine, from pictures of its empty place. 针对单个摄像机微调模型。
+    Adapt(adapt::AdaptArgs),
     /// Show incidents and statuses as they arrive at the broker, or in the local store. 实时查看事件。
     Watch(watch::WatchArgs),
     /// List, inspect and fetch detectors. 模型。
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Replay(args) => replay::run(&args),
         Verb::Eval(args) => eval::run(&args),
+        Verb::Adapt(args) => adapt::run(&args),
         Verb::Watch(args) => watch::run(args).map(done),
         Verb::Models(command) => models::run(command).map(done),
         Verb::Schema(args) => schema::run(args).map(done),

@@ -97,7 +97,8 @@ struct Counted {
     length: Duration,
 }
 
-fn load(path: &Path) -> anyhow::Result<Config> {
+/// The config of a file; its problems go to stderr.
+pub(super) fn load(path: &Path) -> anyhow::Result<Config> {
     let loaded = crate::config::load(path)?;
     for problem in &loaded.problems {
         eprintln!("{problem}");
@@ -105,7 +106,8 @@ fn load(path: &Path) -> anyhow::Result<Config> {
     Ok(loaded.config)
 }
 
-fn the_camera(config: &Config, id: Option<&str>) -> anyhow::Result<Arc<Camera>> {
+/// The camera of this id, or the only one.
+pub(super) fn the_camera(config: &Config, id: Option<&str>) -> anyhow::Result<Arc<Camera>> {
     let Some(id) = id else {
         let camera = config.cameras.first().context("the settings above leave no camera to replay")?;
         return Ok(Arc::new(camera.clone()));

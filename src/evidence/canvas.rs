@@ -88,7 +88,7 @@ impl Canvas {
         Ok(Self::new(to_width, to_height, small.into_raw()))
     }
 
-    fn new(width: usize, height: usize, rgb: Vec<u8>) -> Self {
+    pub(super) fn new(width: usize, height: usize, rgb: Vec<u8>) -> Self {
         let line_px = (width.max(height) as f32 / 440.0).clamp(1.6, 8.0);
         Self { width, height, rgb, line_px, labels: Vec::new() }
     }

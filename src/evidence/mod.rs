@@ -13,6 +13,7 @@ pub mod mask;
 pub mod reference;
 pub mod snapshot;
 mod spans;
+pub mod still;
 
 pub use annotate::{Annotator, Seen, TrackView, ZoneView};
 pub use archive::{Archive, Swept};

@@ -114,6 +114,21 @@ def _sheltered(scene: Scene, frame: Frame) -> None:
     hand_umbrella(scene, frame.moved(0.12, 0.1))
 
 
+# What a street holds: how many on a busy picture, how much room each needs in metres, where, facing anywhere.
+KINDS: tuple[tuple[Maker, float, float, str, bool], ...] = (
+    (_manned_stall, 1.15, 1.7, "pavement", False),
+    (tricycle, 1.15, 1.5, "any", False),
+    (car, 1.7, 2.3, "road", False),
+    (truck, 0.8, 3.0, "road", False),
+    (pile, 1.3, 0.8, "any", False),
+    (umbrella, 0.7, 1.2, "pavement", False),
+    (motorcycle, 1.3, 0.9, "any", False),
+    (_parked_row, 0.4, 1.6, "any", False),
+    (_group, 0.45, 1.3, "any", True),
+    (person, 2.4, 0.4, "any", True),
+)
+
+
 def populate(scene: Scene, street: Street, view: View, held_out: bool = False) -> None:
     placer = _Placer(scene, street, view)
     kinds = (*distractor.TRAINING, *distractor.HELD_OUT) if held_out else distractor.TRAINING
@@ -125,16 +140,8 @@ def populate(scene: Scene, street: Street, view: View, held_out: bool = False) -
     if scene.chance(_EMPTY):
         return
     density = float(scene.rng.choice([0.3, 0.7, 1.3]))
-    placer.put(_manned_stall, 1.15 * density, 1.7, "pavement")
-    placer.put(tricycle, 1.15 * density, 1.5)
-    placer.put(car, 1.7 * density, 2.3, "road")
-    placer.put(truck, 0.8 * density, 3.0, "road")
-    placer.put(pile, 1.3 * density, 0.8)
-    placer.put(umbrella, 0.7 * density, 1.2, "pavement")
-    placer.put(motorcycle, 1.3 * density, 0.9)
-    placer.put(_parked_row, 0.4 * density, 1.6)
-    placer.put(_group, 0.45 * density, 1.3, any_yaw=True)
-    placer.put(person, 2.4 * density, 0.4, any_yaw=True)
+    for maker, mean, radius, where, any_yaw in KINDS:
+        placer.put(maker, mean * density, radius, where, any_yaw)
     if scene.chance(0.15):
         placer.put(_sheltered, 2.5 * density, 0.6, any_yaw=True)
 
