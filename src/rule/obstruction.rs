@@ -155,6 +155,9 @@ impl Obstruction {
             .collect();
         if view.findings.objects.is_some() {
             self.stays.look(at, &in_zone, view.tracker);
+            if let Some(foreground) = foreground {
+                self.stays.compare(|bbox| shows(foreground, bbox));
+            }
         }
         self.settled = foreground.and(self.settled.or(Some(*at)));
         let (mut standing, mut passing) = (Vec::new(), Vec::new());
@@ -172,9 +175,7 @@ impl Obstruction {
     /// like a truck. What stood there when the background was learnt is taken at the detector's word.
     fn is_phantom(&self, track: &Track, since: &Captured, foreground: Option<&ZoneForeground>) -> bool {
         let known = self.settled.is_some_and(|settled| since.seconds_since(&settled) > 0.0);
-        let foot = foot_of(&track.bbox);
-        let shows = |f: &ZoneForeground| f.boxes.iter().any(|b| b.intersection(&foot) > 0.0);
-        known && track.score < SCORE_SURE && foreground.is_some_and(|f| !shows(f))
+        known && track.score < SCORE_SURE && foreground.is_some_and(|f| !shows(f, &track.bbox))
     }
 
     /// The share of the zone that static foreground covers, without people, exempt objects and vehicles that only halt, and
@@ -204,6 +205,12 @@ impl Obstruction {
 fn boxes_of(view: &View, class: impl Fn(&Class) -> bool, score_min: f32) -> Vec<BBox> {
     let found = view.findings.objects.iter().flatten();
     found.filter(|d| class(&d.class) && d.score >= score_min).map(|d| d.bbox).collect()
+}
+
+/// Whether the background has changed where an object of this box stands.
+fn shows(foreground: &ZoneForeground, bbox: &BBox) -> bool {
+    let foot = foot_of(bbox);
+    foreground.boxes.iter().any(|b| b.intersection(&foot) > 0.0)
 }
 
 /// The part of an object's box that stands on the ground.

@@ -105,8 +105,16 @@ impl Presence {
             return Some(Look::new(!objects.is_empty(), since, 0.0, objects));
         }
         let beside = self.standing_by(at, boxes_of(&self.rule.beside, kept));
+        // A nameless thing that looks a little like a person must not be its own vendor.
+        let sure = boxes_of(&self.rule.beside, self.rule.score_min);
+        let vendors = |object: &Detection| -> Vec<BBox> {
+            let itself = |b: &&BBox| {
+                object.class.as_str() == UNKNOWN && hidden_by(&object.bbox, &[**b]) && !sure.contains(b)
+            };
+            beside.iter().filter(|b| !itself(b)).copied().collect()
+        };
         let (attended, alone): (Vec<_>, Vec<_>) =
-            things.into_iter().partition(|(object, _)| attended(object, &beside, view.aspect()));
+            things.into_iter().partition(|(object, _)| attended(object, &vendors(object), view.aspect()));
         let there = !(attended.is_empty() && alone.is_empty());
         let came =
             attended.iter().filter_map(|(_, since)| since.or(first_seen)).min_by_key(|since| since.media);

@@ -6,6 +6,7 @@
 //! | somebody passes the place, in front of it or through it | takes nothing: who passes does not stand |
 //! | something that looks quite different, or is much larger, stands there | another one: it gets a place of its own |
 //! | it is seen to leave by more than `shift_max` | the place is given up, and the next of a queue starts anew; if it is back within `clear_s`, it goes on |
+//! | it is not seen, and the background is as it was before | it has left |
 //! | a queue crawls | nobody stands: see [`Track::stands_s`] |
 //! | it shuffles about ([`Stays::following`]) | its place goes with it |
 //! | a second box on the same object | one thing, one place |
@@ -15,7 +16,7 @@ use crate::detection::Appearance;
 use crate::frame::Captured;
 use crate::geometry::BBox;
 use crate::observation::Stage;
-use crate::track::{Track, Tracker, far, same_place};
+use crate::track::{Track, Tracker, apart, far, same_place};
 
 use super::dwell::{Dwell, Seen};
 
@@ -26,6 +27,9 @@ const STAND_S_MIN: f64 = 4.0;
 /// A thing near enough to block a lane is not this many times larger or smaller when it is found again; far away, boxes of
 /// a few pixels tremble more.
 const SIZE_RATIO_MAX: f32 = 1.8;
+/// Who shuffles overlaps where he was at the last look by at least this much (intersection over union); who does not
+/// has driven on.
+const SHUFFLE_IOU_MIN: f32 = 0.25;
 /// How much of the smaller of two boxes lies in the other if both are one object.
 const ONE_THING_SHARE: f32 = 0.7;
 
@@ -46,6 +50,8 @@ struct Stay {
     seen: bool,
     /// Whether its track was last seen elsewhere: then nobody who is seen to come takes the place over.
     left: bool,
+    /// Whether the background has shown that something came here.
+    shown: bool,
     dwell: Dwell,
 }
 
@@ -54,6 +60,12 @@ impl Stay {
     fn is_like(&self, track: &Track) -> bool {
         let both = self.looks.as_ref().zip(track.appearance());
         both.is_none_or(|(was, is)| !far(was, is))
+    }
+
+    /// Whether the track, which has another id, looks just like what stayed here.
+    fn is_just_like(&self, track: &Track) -> bool {
+        let both = self.looks.as_ref().zip(track.appearance());
+        both.is_none_or(|(was, is)| !apart(was, is))
     }
 
     /// Whether the track is about as large as what was last seen here.
@@ -90,8 +102,14 @@ impl Stays {
         self.stays.iter_mut().for_each(|stay| stay.seen = false);
         // Who stayed before goes first; then those who stand look for a place that was left without a track.
         let own = |track: &Track| {
-            let stays =
-                |s: &Stay| s.track == track.id && (self.follows || self.fits(s, track)) && s.is_like(track);
+            let stays = |s: &Stay| {
+                let here = if self.follows {
+                    s.bbox.iou(&track.bbox) >= SHUFFLE_IOU_MIN
+                } else {
+                    self.fits(s, track)
+                };
+                s.track == track.id && here && s.is_like(track)
+            };
             self.stays.iter().position(stays)
         };
         let mut places: Vec<Option<usize>> = tracks.iter().map(|track| own(track)).collect();
@@ -101,7 +119,8 @@ impl Stays {
                 stay.place = *track.steady();
             }
             let elsewhere = |t: &Track| t.id == stay.track && !same_place(&stay.place, t.steady(), shift_max);
-            stay.left |= tracker.current().any(elsewhere);
+            let departed = |t: &Track| t.id == stay.track && t.departed();
+            stay.left |= tracker.current().any(|t| elsewhere(t) || departed(t));
         }
         for (track, place) in tracks.iter().zip(&mut places) {
             if place.is_none() && track.stands_s() >= STAND_S_MIN {
@@ -109,7 +128,7 @@ impl Stays {
                 let free = |stay: &Stay| !(stay.seen || stay.left && track.came());
                 let fits = |stay: &Stay| {
                     let as_large = !self.follows || stay.is_as_large(track);
-                    self.fits(stay, track) && stay.is_like(track) && as_large
+                    self.fits(stay, track) && stay.is_just_like(track) && as_large
                 };
                 *place = self.stays.iter().position(|stay| free(stay) && fits(stay));
             }
@@ -134,6 +153,7 @@ impl Stays {
                     looks: track.appearance().copied(),
                     seen: true,
                     left: false,
+                    shown: false,
                     dwell: Dwell::new(&self.rule),
                 });
             }
@@ -143,6 +163,16 @@ impl Stays {
             stay.dwell.look(at, seen);
         }
         self.stays.retain(|stay| stay.dwell.matter().is_some());
+    }
+
+    /// Compares the places with the settled background of the last look: `differs` says whether it has changed in a box. A
+    /// place that neither a detector nor the background sees taken any more is empty.
+    pub fn compare(&mut self, differs: impl Fn(&BBox) -> bool) {
+        self.stays.retain_mut(|stay| {
+            let differs = differs(&stay.bbox);
+            stay.shown |= stay.seen && differs;
+            stay.seen || differs || !stay.shown
+        });
     }
 
     fn fits(&self, stay: &Stay, track: &Track) -> bool {

@@ -1,6 +1,6 @@
 //! Which detection continues which track: greedy, best pair first.
 
-use super::Track;
+use super::{Track, far};
 use crate::detection::{Class, Detection};
 use crate::frame::Captured;
 use crate::geometry::BBox;
@@ -9,6 +9,8 @@ use crate::geometry::BBox;
 const IOU_MIN: f32 = 0.15;
 /// How far the middles may be apart without overlap, in sizes (the square root of the area).
 const DISTANCE_MAX: f32 = 0.8;
+/// Pairs that overlap less than this must look alike: between rare pictures others come to where it may have gone.
+const IOU_SURE: f32 = 0.5;
 /// An object does not become this many times larger or smaller between two pictures.
 const SIZE_RATIO_MAX: f32 = 2.5;
 
@@ -29,7 +31,9 @@ pub fn assign(tracks: &[Track], at: &Captured, detections: &[&Detection]) -> Vec
     for (t, track) in tracks.iter().enumerate() {
         let places = track.expected(at.seconds_since(&track.last_seen));
         for (d, detection) in detections.iter().enumerate() {
-            if same_kind(track.class(), &detection.class) {
+            let other = track.appearance().zip(detection.looks.as_ref()).is_some_and(|(a, b)| far(a, b));
+            let unlike = other && track.bbox.iou(&detection.bbox) < IOU_SURE;
+            if same_kind(track.class(), &detection.class) && !unlike {
                 let best = places
                     .iter()
                     .flatten()

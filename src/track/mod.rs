@@ -37,6 +37,15 @@ const DRIVES_SPEED_MIN: f32 = 0.3;
 /// Looks that are further apart than this are another object's, in grey levels ([`Appearance::distance`]): well beyond what
 /// clouds and automatic exposure do between two pictures.
 const LOOKS_FAR: u16 = 36;
+/// ... and than this, another's that came to the place of one that was seen to move: the same object in the same light.
+const LOOKS_APART: u16 = 10;
+/// Something has moved when two opposite edges of its box went the same way by at least this share of its size: who is
+/// hidden in part, or joined by a passer-by, moves one edge.
+const MOVED_SHARE: f32 = 0.08;
+/// Who stood for this long, in seconds, ...
+const STOOD_S_MIN: f64 = 4.0;
+/// ... and left is awaited back for this long, in seconds: where a queue moves up, the next one is there by then.
+const RETURN_S_MAX: f64 = 8.0;
 /// Most classes that one track collects votes for.
 const VOTES_MAX: usize = 8;
 
@@ -70,6 +79,16 @@ pub struct Track {
     /// What it looks like; and what looked quite different in its place, since when.
     appearance: Option<Appearance>,
     other: Option<(Captured, Appearance)>,
+    /// Where it stood before it moved.
+    stood: Option<Stood>,
+}
+
+/// A place that a track has left.
+#[derive(Debug, Clone, PartialEq)]
+struct Stood {
+    place: BBox,
+    until: Captured,
+    appearance: Option<Appearance>,
 }
 
 impl Track {
@@ -90,6 +109,7 @@ impl Track {
             sightings: 1,
             appearance: detection.looks,
             other: None,
+            stood: None,
         }
     }
 
@@ -133,6 +153,31 @@ impl Track {
         self.appearance.as_ref()
     }
 
+    /// Whether it has moved, seconds ago, from where it stood.
+    pub fn departed(&self) -> bool {
+        self.stood.is_some()
+    }
+
+    /// Whether this has come to the place that the track was just seen to leave, or where it was not seen at the last look,
+    /// at this time, and looks different.
+    fn is_successor(&self, detection: &Detection, last_look: &Captured) -> bool {
+        let missed = self.last_seen.media < last_look.media;
+        let stood = self.stood.as_ref();
+        let back =
+            stood.filter(|stood| !moved(&stood.place, &detection.bbox) && moved(&stood.place, &self.bbox));
+        let looked = back.map_or(self.appearance.filter(|_| missed), |stood| stood.appearance);
+        looked.zip(detection.looks).is_some_and(|(was, is)| apart(&was, &is))
+    }
+
+    /// Notes the place that it leaves with this sighting.
+    fn depart(&mut self, at: &Captured, detection: &Detection) {
+        self.stood = self.stood.take().filter(|stood| at.seconds_since(&stood.until) <= RETURN_S_MAX);
+        if self.stands_s() >= STOOD_S_MIN && moved(&self.anchor, &detection.bbox) {
+            let (place, until, appearance) = (self.anchor, self.last_seen, self.appearance);
+            self.stood.get_or_insert(Stood { place, until, appearance });
+        }
+    }
+
     /// Notes what stands here now; twice the same, and quite another than before, is another object.
     fn recognise(&mut self, at: &Captured, looks: Appearance) {
         let Some(known) = self.appearance else {
@@ -171,6 +216,7 @@ impl Track {
     }
 
     fn see(&mut self, at: &Captured, detection: &Detection) {
+        self.depart(at, detection);
         let seconds = at.seconds_since(&self.last_seen) as f32;
         let newer = |over_s: f32| 1.0 - (-seconds / over_s).exp();
         if f64::from(seconds) > SPEED_TRUSTED_S {
@@ -212,6 +258,18 @@ pub fn far(a: &Appearance, b: &Appearance) -> bool {
     a.distance(b) > LOOKS_FAR
 }
 
+/// Whether two looks can hardly be those of one object in the same light.
+pub fn apart(a: &Appearance, b: &Appearance) -> bool {
+    a.distance(b) > LOOKS_APART
+}
+
+/// Whether a box has moved, not only lost or won a part.
+fn moved(was: &BBox, is: &BBox) -> bool {
+    let (w, h) = (was.width().max(is.width()), was.height().max(is.height()));
+    let both = |a: f32, b: f32, size: f32| a * b > 0.0 && a.abs().min(b.abs()) >= MOVED_SHARE * size;
+    both(is.x0 - was.x0, is.x1 - was.x1, w) || both(is.y0 - was.y0, is.y1 - was.y1, h)
+}
+
 /// Whether a box stands where another stood: its middle or its foot moved by at most `shift_max` of its width and height.
 pub fn same_place(was: &BBox, is: &BBox, shift_max: f32) -> bool {
     let (w, h) = (was.width().max(is.width()), was.height().max(is.height()));
@@ -242,7 +300,7 @@ impl Tracker {
             self.interval_s =
                 if self.interval_s == 0.0 { interval_s } else { 0.7 * self.interval_s + 0.3 * interval_s };
         }
-        self.last = Some(*at);
+        let last_look = self.last.replace(*at).unwrap_or(*at);
         let unseen_s_max = UNSEEN_S_MAX.max(UNSEEN_INTERVALS * self.interval_s);
         self.tracks.retain(|t| {
             let unseen_s = at.seconds_since(&t.last_seen);
@@ -260,6 +318,12 @@ impl Tracker {
         let matched = matching::assign(&self.tracks, at, &seen);
         for (detection, track) in seen.iter().zip(matched) {
             match track {
+                Some(index) if self.tracks[index].is_successor(detection, &last_look) => {
+                    // It was seen to come: it is younger than its box.
+                    let first_seen = self.tracks[index].last_seen;
+                    self.tracks[index] = Track { first_seen, ..Track::new(self.next_id, at, detection) };
+                    self.next_id += 1;
+                }
                 Some(index) => self.tracks[index].see(at, detection),
                 None if detection.score >= SCORE_NEW_MIN && self.tracks.len() < TRACKS_MAX => {
                     self.tracks.push(Track::new(self.next_id, at, detection));

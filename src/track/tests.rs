@@ -113,3 +113,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_next_of_a_queue_is_another() {
+    let ids = |next: u8| {
+        let car = |x: f32, luma: u8| Detection {
+            looks: Some(Appearance([[luma, 128, 128]; 9])),
+            ..found("car", 0.8, x, 0.1)
+        };
+        let mut tracker = Tracker::new();
+        let mut seen = std::collections::BTreeSet::new();
+        let looks = [(0.0, 0.5, 120), (2.0, 0.5, 121), (4.0, 0.5, 119), (6.0, 0.53, 120), (8.0, 0.5, next)];
+        for (time, x, luma) in looks {
+            tracker.observe(&at(time), &[car(x, luma)]);
+            seen.extend(tracker.current().map(|t| t.id));
+        }
+        seen.len()
+    };
+    assert_eq!(ids(121), 1, "it shuffled");
+    assert_eq!(ids(140), 2, "it moved up, and the next one has come to its place");
+}
