@@ -70,8 +70,8 @@ impl Appearance {
     /// How far two looks are apart, in grey levels, luma and both colours together: the middle one of the nine fields, so
     /// that somebody who stands before a part changes nothing.
     pub fn distance(&self, other: &Self) -> u16 {
-        let field = |(a, b): (&[u8; 3], &[u8; 3])| (0..3).map(|i| u16::from(a[i].abs_diff(b[i]))).sum();
-        let mut fields: Vec<u16> = self.0.iter().zip(&other.0).map(field).collect();
+        let field = |a: [u8; 3], b: [u8; 3]| (0..3).map(|i| u16::from(a[i].abs_diff(b[i]))).sum();
+        let mut fields: [u16; 9] = std::array::from_fn(|i| field(self.0[i], other.0[i]));
         fields.sort_unstable();
         fields[fields.len() / 2]
     }

@@ -16,14 +16,12 @@ use crate::detection::Appearance;
 use crate::frame::Captured;
 use crate::geometry::BBox;
 use crate::observation::Stage;
-use crate::track::{Track, Tracker, apart, far, same_place};
+use crate::track::{STAND_S_MIN, Track, Tracker, apart, far, same_place};
 
 use super::dwell::{Dwell, Seen};
 
 /// Most places remembered in one zone; more objects that stay side by side say nothing new.
 const STAYS_MAX: usize = 32;
-/// An object must have stood for this long to take a place, in seconds: traffic that rolls by fills every place.
-const STAND_S_MIN: f64 = 4.0;
 /// A thing near enough to block a lane is not this many times larger or smaller when it is found again; far away, boxes of
 /// a few pixels tremble more.
 const SIZE_RATIO_MAX: f32 = 1.8;
@@ -56,16 +54,10 @@ struct Stay {
 }
 
 impl Stay {
-    /// Whether the track looks like what stayed here.
-    fn is_like(&self, track: &Track) -> bool {
+    /// Whether the track looks like what stayed here; `differ` says how strictly that is asked.
+    fn is_like(&self, track: &Track, differ: fn(&Appearance, &Appearance) -> bool) -> bool {
         let both = self.looks.as_ref().zip(track.appearance());
-        both.is_none_or(|(was, is)| !far(was, is))
-    }
-
-    /// Whether the track, which has another id, looks just like what stayed here.
-    fn is_just_like(&self, track: &Track) -> bool {
-        let both = self.looks.as_ref().zip(track.appearance());
-        both.is_none_or(|(was, is)| !apart(was, is))
+        both.is_none_or(|(was, is)| !differ(was, is))
     }
 
     /// Whether the track is about as large as what was last seen here.
@@ -108,7 +100,7 @@ impl Stays {
                 } else {
                     self.fits(s, track)
                 };
-                s.track == track.id && here && s.is_like(track)
+                s.track == track.id && here && s.is_like(track, far)
             };
             self.stays.iter().position(stays)
         };
@@ -118,9 +110,8 @@ impl Stays {
             if let Some(track) = tracks.iter().find(|track| self.follows && track.id == stay.track) {
                 stay.place = *track.steady();
             }
-            let elsewhere = |t: &Track| t.id == stay.track && !same_place(&stay.place, t.steady(), shift_max);
-            let departed = |t: &Track| t.id == stay.track && t.departed();
-            stay.left |= tracker.current().any(|t| elsewhere(t) || departed(t));
+            let elsewhere = |t: &Track| t.departed() || !same_place(&stay.place, t.steady(), shift_max);
+            stay.left |= tracker.current().any(|t| t.id == stay.track && elsewhere(t));
         }
         for (track, place) in tracks.iter().zip(&mut places) {
             if place.is_none() && track.stands_s() >= STAND_S_MIN {
@@ -128,7 +119,7 @@ impl Stays {
                 let free = |stay: &Stay| !(stay.seen || stay.left && track.came());
                 let fits = |stay: &Stay| {
                     let as_large = !self.follows || stay.is_as_large(track);
-                    self.fits(stay, track) && stay.is_just_like(track) && as_large
+                    self.fits(stay, track) && stay.is_like(track, apart) && as_large
                 };
                 *place = self.stays.iter().position(|stay| free(stay) && fits(stay));
             }

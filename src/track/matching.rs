@@ -31,14 +31,13 @@ pub fn assign(tracks: &[Track], at: &Captured, detections: &[&Detection]) -> Vec
     for (t, track) in tracks.iter().enumerate() {
         let places = track.expected(at.seconds_since(&track.last_seen));
         for (d, detection) in detections.iter().enumerate() {
-            let other = track.appearance().zip(detection.looks.as_ref()).is_some_and(|(a, b)| far(a, b));
-            let unlike = other && track.bbox.iou(&detection.bbox) < IOU_SURE;
-            if same_kind(track.class(), &detection.class) && !unlike {
+            if same_kind(track.class(), &detection.class) {
                 let best = places
                     .iter()
                     .flatten()
                     .filter_map(|p| affinity(p, &detection.bbox))
-                    .max_by(f32::total_cmp);
+                    .max_by(f32::total_cmp)
+                    .filter(|_| !unlike(track, detection));
                 pairs.extend(best.map(|affinity| (affinity, t, d)));
             }
         }
@@ -53,6 +52,12 @@ pub fn assign(tracks: &[Track], at: &Captured, detections: &[&Detection]) -> Vec
         }
     }
     of_detection
+}
+
+/// Whether a detection that overlaps a track but little looks like something else.
+fn unlike(track: &Track, detection: &Detection) -> bool {
+    let other = || track.appearance().zip(detection.looks.as_ref()).is_some_and(|(a, b)| far(a, b));
+    track.bbox.iou(&detection.bbox) < IOU_SURE && other()
 }
 
 /// How well two boxes agree, above 0; `None` if they cannot be one object.

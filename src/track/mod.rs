@@ -42,9 +42,9 @@ const LOOKS_APART: u16 = 10;
 /// Something has moved when two opposite edges of its box went the same way by at least this share of its size: who is
 /// hidden in part, or joined by a passer-by, moves one edge.
 const MOVED_SHARE: f32 = 0.08;
-/// Who stood for this long, in seconds, ...
-const STOOD_S_MIN: f64 = 4.0;
-/// ... and left is awaited back for this long, in seconds: where a queue moves up, the next one is there by then.
+/// Who has been in one place for this long stands there, in seconds: traffic that rolls by fills every place.
+pub const STAND_S_MIN: f64 = 4.0;
+/// Who stood and left is awaited back for this long, in seconds: where a queue moves up, the next one is there by then.
 const RETURN_S_MAX: f64 = 8.0;
 /// Most classes that one track collects votes for.
 const VOTES_MAX: usize = 8;
@@ -172,7 +172,7 @@ impl Track {
     /// Notes the place that it leaves with this sighting.
     fn depart(&mut self, at: &Captured, detection: &Detection) {
         self.stood = self.stood.take().filter(|stood| at.seconds_since(&stood.until) <= RETURN_S_MAX);
-        if self.stands_s() >= STOOD_S_MIN && moved(&self.anchor, &detection.bbox) {
+        if self.stands_s() >= STAND_S_MIN && moved(&self.anchor, &detection.bbox) {
             let (place, until, appearance) = (self.anchor, self.last_seen, self.appearance);
             self.stood.get_or_insert(Stood { place, until, appearance });
         }
