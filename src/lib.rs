@@ -21,7 +21,7 @@
 //! | [`geometry`], [`frame`], [`detection`], [`observation`], [`event`] | the words that everything speaks |
 //! | [`config`] | what the operator decided, read, checked and resolved |
 //! | [`camera`] | an RTSP camera or a file as a stream of access units; the one retry loop; the ring |
-//! | [`sampler`] | which access units are worth decoding |
+//! | [`sampler`] | which access units are worth decoding; who waits when there is more than the machine carries |
 //! | [`decode`] | access unit in, picture out; the home of FFmpeg |
 //! | `detect` | what is in a picture: ONNX models, static foreground, small moving things |
 //! | [`scene`] with [`track`] and [`rule`] | what it means over time; pure, no clock, no IO |
@@ -32,6 +32,7 @@
 //! | [`simulate`] | RTSP cameras made from clips, with faults to order |
 //! | [`eval`] | labelled sets: what should have been said, and what was |
 //! | `daemon` | wires the stages; `daemon/analysis.rs` is one camera's way through all of them |
+//! | [`processor`] | processor time and memory of this process, for budgets and figures |
 //! | `cli` | one file per verb |
 //!
 //! # Invariants
@@ -70,6 +71,7 @@ pub mod frame;
 pub mod geometry;
 pub mod incident;
 pub mod observation;
+pub mod processor;
 pub mod rule;
 pub mod sampler;
 pub mod scene;

@@ -39,7 +39,14 @@ pub struct Needs {
     pub full_rate: bool,
     /// Whether something has been seen whose dwell is not complete: these pictures should not have to wait.
     pub suspected: bool,
+    /// Whether something has been seen that has not cleared yet, its dwell complete or not.
+    pub occupied: bool,
+    /// Longest time for which nothing need be looked at while nothing moves, in seconds: half of the shortest dwell.
+    pub blind_s_max: f64,
 }
+
+/// However long a dwell is, nobody goes unlooked at for longer than this, in seconds.
+const BLIND_S_MAX: f64 = 60.0;
 
 /// How a zone stands, for tables and for drawing.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,6 +154,10 @@ impl Scene {
             let every_s = watch.every_s();
             needs.objects_every_s = Some(needs.objects_every_s.map_or(every_s, |s| s.min(every_s)));
             needs.foreground |= rule.any_object;
+            needs.occupied |= watch.dwell.matter().is_some();
+            let blind_s = (0.5 * rule.dwell_s).clamp(every_s.min(BLIND_S_MAX), BLIND_S_MAX);
+            needs.blind_s_max =
+                if needs.blind_s_max > 0.0 { needs.blind_s_max.min(blind_s) } else { blind_s };
             needs.suspected |= watch.dwell.matter().is_some_and(|m| m.confirmed_at.is_none());
         }
         needs

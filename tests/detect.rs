@@ -32,7 +32,7 @@ fn write(dir: &Path, bytes: &[u8]) -> PathBuf {
 
 fn model(file: PathBuf) -> Model {
     let provider = Provider::Cpu;
-    Model { name: "test".into(), file, provider, threads: 1, score_min: 0.3, nms_iou: 0.5 }
+    Model { name: "test".into(), file, provider, threads: 1, batch_max: 1, score_min: 0.3, nms_iou: 0.5 }
 }
 
 fn load(bytes: &[u8]) -> Result<Detector, DetectError> {

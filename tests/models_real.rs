@@ -106,6 +106,7 @@ fn model(data: &Path, name: &str) -> Model {
         provider: Provider::Cpu,
         threads: 1,
         score_min: 0.05,
+        batch_max: 1,
         nms_iou: 0.5,
     }
 }

@@ -29,6 +29,8 @@ const GOOD_STRETCH: Duration = Duration::from_secs(10);
 /// How many stall limits a camera may send pictures of which none can start decoding: key pictures can be a minute
 /// apart in cameras that save bandwidth, so the connection is not given up at once.
 const WITHOUT_KEY_STALLS: u32 = 6;
+/// Pause before a state is offered again to somebody who has no room.
+const ROOM_WAIT: Duration = Duration::from_millis(50);
 
 /// What a camera has to say.
 #[derive(Debug, Clone)]
@@ -42,6 +44,30 @@ pub enum Message {
         /// Why, in one line for people; never with a password.
         detail: Option<String>,
     },
+}
+
+/// Who takes what a camera says; called on the camera's own task, so it must not block.
+pub trait Sink: Send {
+    /// Takes a message, or says why not; a refused unit is lost, with all that depend on it.
+    fn take(&mut self, message: Message) -> Result<(), Refused>;
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// No room now.
+    Full,
+    /// Nobody listens any more.
+    Gone,
+}
+
+impl Sink for mpsc::Sender<Message> {
+    fn take(&mut self, message: Message) -> Result<(), Refused> {
+        self.try_send(message).map_err(|error| match error {
+            TrySendError::Full(_) => Refused::Full,
+            TrySendError::Closed(_) => Refused::Gone,
+        })
+    }
 }
 
 /// What a camera has received and lost since the process started.
@@ -63,10 +89,10 @@ pub struct Counters {
     pub failed_attempts: AtomicU64,
 }
 
-/// Receives one camera until `stop` becomes true or the receiver of `out` is gone; never gives up before.
+/// Receives one camera until `stop` becomes true or nobody takes its messages; never gives up before.
 pub async fn run(
     camera: Arc<config::Camera>,
-    out: mpsc::Sender<Message>,
+    out: impl Sink,
     counters: Arc<Counters>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -74,27 +100,27 @@ pub async fn run(
         // An error means that nobody can ask us to stop any more, which is the same.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let gone = out.clone();
     tokio::select! {
         () = stopped => {}
-        () = gone.closed() => {}
         () = Supervisor { camera: &camera, out, counters: &counters, time: Timekeeper::default(), told: None }.run() => {}
     }
 }
 
-struct Supervisor<'a> {
+struct Supervisor<'a, S> {
     camera: &'a config::Camera,
-    out: mpsc::Sender<Message>,
+    out: S,
     counters: &'a Counters,
     time: Timekeeper,
     /// The last state that was sent.
     told: Option<(CameraState, Option<String>)>,
 }
 
-impl Supervisor<'_> {
+impl<S: Sink> Supervisor<'_, S> {
     async fn run(mut self) {
         let mut retry = Retry::default();
-        self.tell(CameraState::Connecting, None).await;
+        if !self.tell(CameraState::Connecting, None).await {
+            return;
+        }
         loop {
             self.time.reconnected();
             let mut online_since = None;
@@ -122,7 +148,9 @@ impl Supervisor<'_> {
             }
             let delay = retry.next(state == CameraState::AuthFailed, fastrand::f64());
             tracing::debug!(camera = %self.camera.id, ?state, ?delay, "{detail}");
-            self.tell(state, Some(detail)).await;
+            if !self.tell(state, Some(detail)).await {
+                return;
+            }
             tokio::time::sleep(delay).await;
         }
     }
@@ -163,16 +191,16 @@ impl Supervisor<'_> {
             unit.after_loss |= std::mem::take(&mut full);
             starting = false;
             let bytes = unit.data.len() as u64;
-            match self.out.try_send(Message::Unit(unit)) {
+            match self.out.take(Message::Unit(unit)) {
                 Ok(()) => {
                     self.counters.units.fetch_add(1, Relaxed);
                     self.counters.bytes.fetch_add(bytes, Relaxed);
                 }
-                Err(TrySendError::Full(_)) => {
+                Err(Refused::Full) => {
                     full = true;
                     self.counters.dropped_queue_full.fetch_add(1, Relaxed);
                 }
-                Err(TrySendError::Closed(_)) => return Ok(()),
+                Err(Refused::Gone) => return Ok(()),
             }
         }
     }
@@ -186,13 +214,21 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Sends a state, waiting for room; the same one is not sent twice.
-    async fn tell(&mut self, state: CameraState, detail: Option<String>) {
+    /// Sends a state, waiting for room; the same one is not sent twice. False when nobody listens any more.
+    async fn tell(&mut self, state: CameraState, detail: Option<String>) -> bool {
         let now = (state, detail);
-        if self.told.as_ref() != Some(&now) {
+        if self.told.as_ref() == Some(&now) {
+            return true;
+        }
+        loop {
             let (state, detail) = now.clone();
-            if self.out.send(Message::State { state, detail }).await.is_ok() {
-                self.told = Some(now);
+            match self.out.take(Message::State { state, detail }) {
+                Ok(()) => {
+                    self.told = Some(now);
+                    return true;
+                }
+                Err(Refused::Full) => tokio::time::sleep(ROOM_WAIT).await,
+                Err(Refused::Gone) => return false,
             }
         }
     }
@@ -201,7 +237,7 @@ impl Supervisor<'_> {
     fn try_tell(&mut self, state: CameraState, detail: Option<String>) {
         if self.told.as_ref().is_none_or(|(told, _)| *told != state) {
             let message = Message::State { state, detail: detail.clone() };
-            if self.out.try_send(message).is_ok() {
+            if self.out.take(message).is_ok() {
                 self.told = Some((state, detail));
             }
         }

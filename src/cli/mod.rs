@@ -1,6 +1,7 @@
-//! The verbs of the one binary; each file is one verb (and `scratch`, `trace`, which two of them share).
+//! The verbs of the one binary; each file is one verb (and `capacity`, `scratch`, `trace`, which serve them).
 
 mod adapt;
+mod capacity;
 pub mod check;
 mod demo;
 mod eval;
@@ -11,6 +12,7 @@ mod run;
 pub mod schema;
 mod scratch;
 pub mod simulate;
+mod status;
 mod trace;
 pub mod watch;
 
@@ -48,6 +50,8 @@ enum Verb {
     Adapt(adapt::AdaptArgs),
     /// Show incidents and statuses as they arrive at the broker, or in the local store. 实时查看事件。
     Watch(watch::WatchArgs),
+    /// Show how a running gridwatch is: cameras, staleness, load. 运行状态。
+    Status(status::StatusArgs),
     /// List, inspect and fetch detectors. 模型。
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Verb::Eval(args) => eval::run(&args),
         Verb::Adapt(args) => adapt::run(&args),
         Verb::Watch(args) => watch::run(args).map(done),
+        Verb::Status(args) => status::run(&args),
         Verb::Models(command) => models::run(command).map(done),
         Verb::Schema(args) => schema::run(args).map(done),
         Verb::Simulate(args) => simulate::run(args),

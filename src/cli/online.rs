@@ -1,5 +1,7 @@
 //! `gridwatch check --online`: tries every camera, every model and the broker, and says in a table how it went.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,17 +11,22 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::camera::{self, Message};
 use crate::config::{Camera, Config, Model};
-use crate::detect::Detector;
 use crate::detect::movers::Network;
+use crate::detect::{DetectError, Detector};
 use crate::dispatch::Subscription;
 use crate::event::topic::watch_filters;
-use crate::frame::CameraState;
+use crate::frame::{AccessUnit, CameraState};
+
+use super::capacity::{self, Demand};
 
 /// Longest wait for a camera's first key picture: some cameras send one every ten seconds only.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Cameras tried at once: more would look like an attack to a small switch.
 const AT_ONCE: usize = 16;
+
+/// How long a camera is listened to after its first key picture, to see what it would take.
+const LISTEN: Duration = Duration::from_secs(3);
 
 /// One line of the table.
 struct Row {
@@ -31,23 +38,37 @@ struct Row {
 /// Prints the table; true if everything answered.
 pub fn run(config: &Config) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let mut rows: Vec<Row> = config.models.values().map(model).collect();
+    let (mut rows, mut detectors, mut demands) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for model in config.models.values() {
+        let loaded = Detector::load(model);
+        rows.push(model_row(model, &loaded));
+        detectors.extend(loaded.ok().map(|detector| (model.name.clone(), detector)));
+    }
     runtime.block_on(async {
         rows.push(broker(config).await);
-        let cameras = stream::iter(config.cameras.iter().cloned().map(|camera| try_camera(Arc::new(camera))));
-        rows.extend(cameras.buffered(AT_ONCE).collect::<Vec<Row>>().await);
+        let cameras = config.cameras.iter().cloned().map(|camera| {
+            let detector = detectors.get(&camera.model).cloned();
+            try_camera(Arc::new(camera), detector)
+        });
+        for (row, demand) in stream::iter(cameras).buffered(AT_ONCE).collect::<Vec<_>>().await {
+            rows.push(row);
+            demands.extend(demand);
+        }
     });
     let width = rows.iter().map(|row| row.what.width()).max().unwrap_or(0);
     for Row { what, well, said } in &rows {
         let mark = if *well { "✓" } else { "✗" };
         println!("{mark} {what}{}  {said}", " ".repeat(width - what.width()));
     }
+    if let Some(line) = capacity::say(&demands) {
+        println!("{line}");
+    }
     Ok(rows.iter().all(|row| row.well))
 }
 
-fn model(model: &Model) -> Row {
+fn model_row(model: &Model, loaded: &Result<Detector, DetectError>) -> Row {
     let what = format!("模型 model {}", model.name);
-    match Detector::load(model) {
+    match loaded {
         Ok(detector) => {
             let (width, height) = detector.input_size();
             let fallback = detector.fallback().map(|why| format!("; {why}")).unwrap_or_default();
@@ -84,40 +105,59 @@ async fn broker(config: &Config) -> Row {
     }
 }
 
-async fn try_camera(camera: Arc<Camera>) -> Row {
+async fn try_camera(camera: Arc<Camera>, detector: Option<Detector>) -> (Row, Option<Demand>) {
     let what = format!("摄像机 camera {} {}", camera.id, camera.name);
     let (out, mut messages) = mpsc::channel(64);
     let (_stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(camera::run(camera, out, Arc::default(), stopped));
+    let task = tokio::spawn(camera::run(Arc::clone(&camera), out, Arc::default(), stopped));
     let began = Instant::now();
     let mut last = "no answer".to_owned();
+    let mut units: Vec<AccessUnit> = Vec::new();
+    let mut first_ms = 0;
     let tried = tokio::time::timeout(PATIENCE, async {
         while let Some(message) = messages.recv().await {
             match message {
-                Message::Unit(unit) if unit.key => {
-                    let ms = began.elapsed().as_millis();
-                    return Ok(format!(
-                        "{}, first key picture after {ms} ms ({} kB)",
-                        unit.codec.name(),
-                        unit.data.len() / 1000
-                    ));
+                Message::Unit(unit) => {
+                    if units.is_empty() {
+                        first_ms = began.elapsed().as_millis();
+                    }
+                    let listened = unit.captured.media.saturating_sub(
+                        units.first().map_or(unit.captured.media, |first| first.captured.media),
+                    );
+                    units.push(unit);
+                    if listened >= LISTEN {
+                        return Ok(());
+                    }
                 }
                 Message::State { state: CameraState::AuthFailed, detail } => {
                     return Err(detail.unwrap_or_else(|| "wrong user name or password".into()));
                 }
                 Message::State { detail: Some(detail), .. } => last = detail,
-                Message::Unit(_) | Message::State { .. } => {}
+                Message::State { .. } => {}
             }
         }
         Err("gone".to_owned())
     })
     .await;
     task.abort();
-    match tried {
-        Ok(Ok(said)) => Row { what, well: true, said },
-        Ok(Err(said)) => Row { what, well: false, said },
-        Err(_) => {
-            Row { what, well: false, said: format!("no picture within {} s: {last}", PATIENCE.as_secs()) }
+    let no = |said| (Row { what: what.clone(), well: false, said }, None);
+    let Some(first) = units.first() else {
+        return match tried {
+            Ok(Err(said)) => no(said),
+            _ => no(format!("no picture within {} s: {last}", PATIENCE.as_secs())),
+        };
+    };
+    let (codec, kilobytes) = (first.codec.name(), first.data.len() / 1000);
+    let mut said = format!("{codec}, first key picture after {first_ms} ms ({kilobytes} kB)");
+    // Decoding and inference take a moment: other cameras are received meanwhile.
+    let demand = tokio::task::block_in_place(|| capacity::demand(&camera, &units, detector.as_ref()?));
+    match demand {
+        Some(demand) => {
+            let Demand { cores, pictures_per_s, .. } = demand;
+            let _ = write!(said, ", {pictures_per_s:.0} pictures/s, takes {cores:.3} cores");
+            (Row { what, well: true, said }, Some(demand))
         }
+        None if detector.is_none() => (Row { what, well: true, said }, None),
+        None => no(format!("{said}, which cannot be decoded")),
     }
 }

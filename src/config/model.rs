@@ -31,6 +31,8 @@ pub struct Model {
     pub provider: Provider,
     /// Threads within one inference.
     pub threads: usize,
+    /// Most pictures that go into one run, if the model takes more than one.
+    pub batch_max: usize,
     /// Detections below this score are dropped, 0..1; rules may ask for more.
     pub score_min: f32,
     /// Overlap above which two boxes of a class are one object, 0..1.
@@ -39,6 +41,9 @@ pub struct Model {
 
 /// The model that gridwatch ships, and that cameras use unless they name another.
 pub const SHIPPED_MODEL: &str = "street";
+
+/// Pictures in one run on a GPU, unless the config says otherwise: what fills a small one.
+const GPU_BATCH: usize = 16;
 
 /// Its file.
 const SHIPPED_FILE: &str = "street-v2.onnx";
@@ -55,6 +60,9 @@ pub(super) struct ModelTable {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 256))]
     pub threads: usize,
+    /// Most pictures of several cameras that go into one run, if the model takes more than one. Default: 16 on a GPU, 1 on a processor, which gains nothing by it.
+    #[schemars(range(min = 1, max = 256))]
+    pub batch_max: Option<usize>,
     /// Detections below this score are dropped, 0..1; scenarios ask for more with their own `score_min`.
     #[serde(default = "default_score_min")]
     #[schemars(range(min = 0, max = 1))]
@@ -97,7 +105,9 @@ impl ModelTable {
             return None;
         };
         let Self { provider, threads, score_min, nms_iou, .. } = self;
-        Some(Model { name: name.to_owned(), file, provider, threads, score_min, nms_iou })
+        let usual = if provider == Provider::Cpu { 1 } else { GPU_BATCH };
+        let batch_max = self.batch_max.unwrap_or(usual);
+        Some(Model { name: name.to_owned(), file, provider, threads, batch_max, score_min, nms_iou })
     }
 }
 

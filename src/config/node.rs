@@ -18,6 +18,23 @@ pub struct Node {
     pub timezone: jiff::tz::TimeZone,
     /// Threads that decode and run rules; 0 = one per core.
     pub workers: usize,
+    /// Whether pictures in which nothing has changed are spared.
+    pub gates: Gates,
+}
+
+/// Whether pictures in which nothing seems to have changed are spared.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Gates {
+    /// They are spared.
+    #[default]
+    On,
+    /// They are looked at all the same, and what would have been missed is counted: a trial before trusting the gates.
+    Shadow,
+    /// They are looked at.
+    Off,
 }
 
 /// `[node]` as the operator writes it.
@@ -38,6 +55,9 @@ pub(super) struct NodeTable {
     #[serde(default)]
     #[schemars(range(max = 1024))]
     pub workers: usize,
+    /// Whether pictures in which nothing seems to have changed are spared where no rule suspects anything: `on`, `off`, or `shadow`, which looks at them all the same and counts what would have been missed.
+    #[serde(default)]
+    pub gates: Gates,
     /// Number of digits of every `grid_code`; without it any number of digits passes.
     #[schemars(range(min = 1, max = 64))]
     pub grid_code_length: Option<usize>,
@@ -68,6 +88,13 @@ impl NodeTable {
         if item.failed() {
             return None;
         }
-        Some(Node { site: self.site, id: self.id, data_dir, timezone: timezone.ok()?, workers: self.workers })
+        Some(Node {
+            site: self.site,
+            id: self.id,
+            data_dir,
+            timezone: timezone.ok()?,
+            workers: self.workers,
+            gates: self.gates,
+        })
     }
 }

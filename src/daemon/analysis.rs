@@ -1,29 +1,31 @@
-//! One camera's way from access unit to statement: ring, sampler, decoder, detectors, scene, evidence, incident.
+//! One camera's way from access unit to statement: decoder, detectors, scene, evidence, incident.
 //!
 //! Synchronous and clockless, so that `run` (live) and `replay` (a file, as fast as it goes) are the same code.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jiff::civil::DateTime;
 use uuid::Uuid;
 
-use crate::camera::Ring;
 use crate::config::{Camera, Model, RuleKind, Zone};
-use crate::decode::{Decoder, KeyDecoder};
+use crate::decode::{DecodeError, Decoder, KeyDecoder};
 use crate::detect::foreground::Foreground;
 use crate::detect::movers::{Movers, Network};
 use crate::detect::{DetectError, Detector};
 use crate::detection::{Detection, Findings, Mover, UNKNOWN};
 use crate::event::Phase;
 use crate::evidence;
-use crate::frame::{AccessUnit, Captured, Picture};
+use crate::frame::{AccessUnit, Captured, Codec, Picture};
 use crate::geometry::{BBox, Polygon};
 use crate::observation::{Observation, Stage, ZoneId};
-use crate::sampler::{Decode, Need, Sampler};
+use crate::sampler::{Need, is_due_in_order};
 use crate::scene::Scene;
 
 use super::desk::{self, Desk};
+use super::gauge::Counts;
+use super::intake::{PostBox, Task, Work};
 
 /// A picture that was looked at, with everything that came of it; `replay` records and draws it.
 pub struct Looked<'a> {
@@ -35,31 +37,6 @@ pub struct Looked<'a> {
     pub findings: &'a Findings,
     /// What the rules hold of each zone now.
     pub scene: &'a Scene,
-}
-
-/// What happened to a camera's access units, counted.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
-    /// Access units received.
-    pub units: u64,
-    /// Pictures decoded.
-    pub decoded: u64,
-    /// Pictures a detector or background model looked at.
-    pub looked: u64,
-    /// Access units that could not be decoded.
-    pub undecodable: u64,
-    /// Inferences that failed.
-    pub inference_failed: u64,
-}
-
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, more: Self) {
-        self.units += more.units;
-        self.decoded += more.decoded;
-        self.looked += more.looked;
-        self.undecodable += more.undecodable;
-        self.inference_failed += more.inference_failed;
-    }
 }
 
 /// Who is taken for a passer-by, and the place behind as unseen, from this score: a heap that looks a little like a person
@@ -85,6 +62,9 @@ fn candidates(camera: &Camera, model: Option<&Model>, falling: &[Polygon]) -> Ca
     Candidates::Difference(Box::new(Movers::new(falling)))
 }
 
+/// An own decoder (8 MB and more) that has had nothing for so long is let go.
+const DECODER_KEPT: Duration = Duration::from_secs(30);
+
 /// A clip that will be written when its last picture has come.
 struct PendingClip {
     incident: Uuid,
@@ -105,16 +85,38 @@ pub struct Analysis {
     camera: Arc<Camera>,
     detector: Option<Detector>,
     desk: Arc<Desk>,
-    ring: Ring,
-    sampler: Sampler,
+    post: PostBox,
     decoder: Option<Decoder>,
+    /// Media time of the last picture that went through the own decoder, and of the last that was looked at.
+    decoded: Duration,
+    looked: Option<Duration>,
     foreground: Option<Foreground>,
     movers: Option<Candidates>,
     scene: Scene,
     clips: Vec<PendingClip>,
     /// Zones that were said to show a road.
     roads: HashSet<ZoneId>,
+    /// What has not been reported yet.
     counts: Counts,
+    /// When the work in hand should be done.
+    deadline: Instant,
+    /// Time spent waiting for inferences, and the processor time that they took, since the last report.
+    waited: Duration,
+    inference: Duration,
+    /// In all, for the log.
+    undecodable: u64,
+    inference_failed: u64,
+}
+
+/// What the rules want of the pictures at this local time.
+fn need(scene: &Scene, local: DateTime) -> Need {
+    let needs = scene.needs(local);
+    Need {
+        picture_every_s: needs.objects_every_s,
+        every_picture: needs.full_rate,
+        urgent: needs.suspected || needs.occupied,
+        blind_s_max: needs.blind_s_max,
+    }
 }
 
 impl Analysis {
@@ -133,25 +135,33 @@ impl Analysis {
             .filter(|zone| zone.rule.kind == RuleKind::ThrownObject)
             .map(|zone| zone.polygon.clone())
             .collect();
+        let scene = Scene::new(&camera.zones);
+        let post = PostBox::new(&camera);
         Self {
-            ring: Ring::new(camera.ring_bytes_max),
-            sampler: Sampler::default(),
+            post,
             decoder: None,
+            decoded: Duration::ZERO,
+            looked: None,
             foreground,
             movers: (!falling.is_empty()).then(|| candidates(&camera, desk.falls_model(&camera), &falling)),
-            scene: Scene::new(&camera.zones),
+            scene,
             clips: Vec::new(),
             roads: HashSet::new(),
             counts: Counts::default(),
+            deadline: Instant::now(),
+            waited: Duration::ZERO,
+            inference: Duration::ZERO,
+            undecodable: 0,
+            inference_failed: 0,
             camera,
             detector,
             desk,
         }
     }
 
-    /// What happened so far.
-    pub fn counts(&self) -> Counts {
-        self.counts
+    /// What this side shares with the camera's intake.
+    pub fn post(&self) -> &PostBox {
+        &self.post
     }
 
     /// What the rules hold now.
@@ -159,77 +169,110 @@ impl Analysis {
         &self.scene
     }
 
-    /// Takes the next access unit; `keys` is the worker's decoder for single key pictures.
-    pub fn take(&mut self, unit: AccessUnit, keys: &mut KeyDecoder, looked: &mut dyn FnMut(Looked<'_>)) {
-        self.counts.units += 1;
-        let now = unit.captured;
-        let need = self.need(&now);
-        let decode = self.sampler.decide(&unit, need);
-        if decode != Decode::InOrder {
-            self.decoder = None;
-        }
-        let pictures = match decode {
-            Decode::No => Vec::new(),
-            Decode::KeyPicture => match keys.decode(&unit) {
-                Ok(picture) => vec![picture],
+    /// Does what an access unit led to; `keys` is the thread's decoder for single key pictures.
+    pub fn work(&mut self, task: Task, keys: &mut KeyDecoder, looked: &mut dyn FnMut(Looked<'_>)) {
+        let Task { work, at, need, deadline } = task;
+        self.deadline = deadline;
+        match work {
+            Work::Tend => {
+                if at.media.saturating_sub(self.decoded) > DECODER_KEPT {
+                    self.decoder = None;
+                }
+            }
+            Work::Key(unit) => {
+                self.decoder = None;
+                match keys.decode(&unit) {
+                    Ok(picture) => self.look(picture, true, looked),
+                    Err(error) => self.undecodable(&error),
+                }
+            }
+            Work::Forward(units) => match self.decode_forward(&units) {
+                Ok(Some(picture)) => self.look(picture, true, looked),
+                Ok(None) => {}
                 Err(error) => self.undecodable(&error),
             },
-            Decode::InOrder => self.decode_in_order(&unit),
-        };
-        self.ring.push(unit);
-        for picture in pictures {
-            self.counts.decoded += 1;
-            self.look(picture, need, looked);
+            Work::InOrder(unit) => match self.decode_in_order(&unit) {
+                Ok(pictures) => self.look_at_all(pictures, need, looked),
+                Err(error) => self.undecodable(&error),
+            },
         }
-        self.finish_clips(Some(now));
+        self.finish_clips(Some(at));
+        self.report(&at);
     }
 
     /// No more access units will come: takes the decoder's last pictures and writes the clips as far as they go.
     pub fn finish(&mut self, looked: &mut dyn FnMut(Looked<'_>)) {
         if let Some(mut decoder) = self.decoder.take() {
-            let left = decoder.finish().unwrap_or_else(|error| self.undecodable(&error));
-            for picture in left {
-                self.counts.decoded += 1;
-                let need = self.need(&picture.captured);
-                self.look(picture, need, looked);
+            match decoder.finish() {
+                Ok(pictures) => {
+                    let need = self.post.lock().need;
+                    self.look_at_all(pictures, need, looked);
+                }
+                Err(error) => self.undecodable(&error),
             }
         }
         self.finish_clips(None);
+        self.post.lock().counts += std::mem::take(&mut self.counts);
     }
 
-    fn need(&self, at: &Captured) -> Need {
-        let needs = self.scene.needs(self.desk.local(at));
-        Need { picture_every_s: needs.objects_every_s, every_picture: needs.full_rate }
+    /// Time that the last work spent waiting for inferences, and the processor time that these took elsewhere.
+    pub fn take_inference(&mut self) -> (Duration, Duration) {
+        (std::mem::take(&mut self.waited), std::mem::take(&mut self.inference))
     }
 
-    fn undecodable(&mut self, error: &dyn std::error::Error) -> Vec<Picture> {
+    /// Tells the other side what is wanted from now on.
+    fn report(&mut self, at: &Captured) {
+        let need = need(&self.scene, self.desk.local(at));
+        let mut post = self.post.lock();
+        post.need = need;
+        post.clip_due = self.clips.iter().map(|clip| clip.until).min();
+        post.counts += std::mem::take(&mut self.counts);
+    }
+
+    fn look_at_all(&mut self, pictures: Vec<Picture>, need: Need, looked: &mut dyn FnMut(Looked<'_>)) {
+        for picture in pictures {
+            let every_s = need.picture_every_s;
+            let due = every_s.is_some_and(|s| is_due_in_order(picture.captured.media, self.looked, s));
+            self.look(picture, due, looked);
+        }
+    }
+
+    fn undecodable(&mut self, error: &dyn std::error::Error) {
         self.counts.undecodable += 1;
+        self.undecodable += 1;
         // Damage comes in bursts; the counter tells how much, one line a power of two is enough.
-        if self.counts.undecodable.is_power_of_two() {
-            tracing::warn!(camera = %self.camera.id, count = self.counts.undecodable, "cannot decode: {error}");
-        }
-        Vec::new()
-    }
-
-    fn decode_in_order(&mut self, unit: &AccessUnit) -> Vec<Picture> {
-        if self.decoder.is_none() {
-            match Decoder::new(unit.codec) {
-                Ok(decoder) => self.decoder = Some(decoder),
-                Err(error) => return self.undecodable(&error),
-            }
-        }
-        let Some(decoder) = &mut self.decoder else { return Vec::new() };
-        match decoder.decode(unit) {
-            Ok(pictures) => pictures,
-            Err(error) => self.undecodable(&error),
+        if self.undecodable.is_power_of_two() {
+            tracing::warn!(camera = %self.camera.id, count = self.undecodable, "cannot decode: {error}");
         }
     }
 
-    fn look(&mut self, picture: Picture, need: Need, looked: &mut dyn FnMut(Looked<'_>)) {
+    fn decode_in_order(&mut self, unit: &AccessUnit) -> Result<Vec<Picture>, DecodeError> {
+        self.decoded = unit.captured.media;
+        self.own_decoder(unit.codec)?.decode(unit)
+    }
+
+    /// The newest picture of a group that goes on, or begins anew.
+    fn decode_forward(&mut self, units: &[AccessUnit]) -> Result<Option<Picture>, DecodeError> {
+        let (Some(first), Some(last)) = (units.first(), units.last()) else { return Ok(None) };
+        if first.key {
+            self.decoder = None;
+        }
+        self.decoded = last.captured.media;
+        self.own_decoder(first.codec)?.newest(units)
+    }
+
+    fn own_decoder(&mut self, codec: Codec) -> Result<&mut Decoder, DecodeError> {
+        match &mut self.decoder {
+            Some(decoder) => Ok(decoder),
+            none => Ok(none.insert(Decoder::new(codec)?)),
+        }
+    }
+
+    fn look(&mut self, picture: Picture, due: bool, looked: &mut dyn FnMut(Looked<'_>)) {
+        self.counts.decoded += 1;
         let picture = &evidence::mask::apply(picture, &self.camera.masks);
         let captured = picture.captured;
         let movers = self.find_movers(picture);
-        let due = self.sampler.is_due(captured.media, need);
         if !due && movers.is_none() {
             return;
         }
@@ -241,7 +284,7 @@ impl Analysis {
             movers,
         };
         if due {
-            self.sampler.looked(captured.media);
+            self.looked = Some(captured.media);
             self.counts.looked += 1;
             findings.objects = self.detect(picture);
             if let Some(foreground) = &mut self.foreground {
@@ -259,6 +302,7 @@ impl Analysis {
         }
         if findings.objects.is_some() {
             self.desk.looked(&self.camera, &captured);
+            self.post.lock().looked = Some(Instant::now());
         }
         looked(Looked { camera: &self.camera, picture, findings: &findings, scene: &self.scene });
     }
@@ -282,14 +326,19 @@ impl Analysis {
     }
 
     fn detect(&mut self, picture: &Picture) -> Option<Vec<Detection>> {
-        let found = self.detector.as_ref()?.detect(picture);
+        let detector = self.detector.as_ref()?;
+        let asked = Instant::now();
+        let found = detector.detect_by(picture, self.deadline);
+        self.waited += asked.elapsed();
+        self.inference += detector.cost();
         found.map_err(|error| self.inference_failed(&error)).ok()
     }
 
     fn inference_failed(&mut self, error: &DetectError) {
         self.counts.inference_failed += 1;
-        if self.counts.inference_failed.is_power_of_two() {
-            let count = self.counts.inference_failed;
+        self.inference_failed += 1;
+        if self.inference_failed.is_power_of_two() {
+            let count = self.inference_failed;
             tracing::error!(camera = %self.camera.id, count, "inference failed: {error}");
         }
     }
@@ -339,7 +388,7 @@ impl Analysis {
     fn finish_clips(&mut self, now: Option<Captured>) {
         let due = |clip: &PendingClip| now.is_none_or(|now| now.media >= clip.until);
         for clip in self.clips.extract_if(.., |clip| due(clip)) {
-            let units = self.ring.since(clip.from);
+            let units = self.post.lock().ring.since(clip.from);
             let at = now.or_else(|| units.last().map(|unit| unit.captured));
             if let (Some(at), Some(reference)) = (at, self.desk.clip(&self.camera, &units)) {
                 self.desk.attach(clip.incident, reference, &at);

@@ -5,21 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::desk::Desk;
-use super::worker::{Assignment, Workers};
+use super::intake::Intake;
+use super::load::{Load, Status};
+use super::pool::{Overflow, Pool, Queue, Station};
 use super::{Analysis, Detectors};
-use crate::camera::{self, Counters};
+use crate::camera::{self, Counters, Message, Refused, Sink};
 use crate::config::{Camera, Config};
 use crate::dispatch::Dispatch;
 use crate::event::CameraStatus;
 use crate::frame::{CameraId, CameraState};
-
-/// Access units that may wait for their analysis: ten seconds of a usual camera. When they are used up, supervise drops
-/// to the next key picture and counts.
-const WAITING_UNITS: usize = 256;
 
 /// Seconds without pictures after which nobody can say whether an open incident is still there. Longer than the
 /// reboot of a camera, a switch or a street cabinet.
@@ -29,21 +27,65 @@ const LOST_AFTER: Duration = Duration::from_secs(600);
 pub struct Cameras {
     tasks: Vec<JoinHandle<()>>,
     away: Away,
+    states: States,
+    load: Load,
+}
+
+/// Hears what becomes of a camera's connection.
+type StateListener = Box<dyn Fn(CameraState, Option<String>) + Send>;
+
+/// A connected camera: what it sends goes through the intake to the pool.
+struct Live {
+    intake: Intake,
+    station: Arc<Station>,
+    queue: Arc<Queue>,
+    states: StateListener,
+}
+
+impl Sink for Live {
+    fn take(&mut self, message: Message) -> Result<(), Refused> {
+        let unit = match message {
+            Message::Unit(unit) => unit,
+            Message::State { state, detail } => {
+                (self.states)(state, detail);
+                return Ok(());
+            }
+        };
+        let Some(task) = self.intake.take(unit) else { return Ok(()) };
+        match self.queue.add(&self.station, task) {
+            Ok(()) => Ok(()),
+            Err(Overflow::Forward) => {
+                self.intake.lost_the_thread();
+                Ok(())
+            }
+            Err(Overflow::InOrder) => Err(Refused::Full),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.queue.close(&self.station);
+    }
 }
 
 /// Since when each camera delivers nothing; `None` inside: its incidents have been closed.
 type Away = Arc<Mutex<BTreeMap<CameraId, Option<Instant>>>>;
+
+/// What each camera's connection is doing.
+type States = Arc<Mutex<BTreeMap<CameraId, CameraState>>>;
 
 impl Cameras {
     /// Loads the models, then connects to every camera that can run; the others are published as disabled.
     pub fn start(
         config: &Arc<Config>,
         desk: &Arc<Desk>,
-        workers: &Workers,
+        pool: &Pool,
         dispatch: Option<Arc<Dispatch>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let mut all = Self { tasks: Vec::new(), away: Away::default() };
+        let load = Load::new(pool.cores());
+        let mut all = Self { tasks: Vec::new(), away: Away::default(), states: States::default(), load };
         for camera in &config.disabled {
             let reasons = camera.problems.join("; ");
             tracing::error!(camera = %camera.id, "disabled: {reasons}");
@@ -64,12 +106,15 @@ impl Cameras {
                 }
             };
             let camera = Arc::new(camera.clone());
-            let (units, messages) = mpsc::channel(WAITING_UNITS);
             let states = all.listener(&camera, dispatch.clone());
             let analysis = Analysis::new(Arc::clone(&camera), Some(detector), Arc::clone(desk));
-            workers.assign(Assignment { analysis, messages, states });
+            all.load.watch(&camera, analysis.post().clone());
+            let grant = Arc::clone(all.load.grant());
+            let intake = Intake::new(&camera, analysis.post().clone(), grant);
+            let station = pool.station(camera.id.clone(), analysis);
+            let live = Live { intake, station, queue: Arc::clone(pool.queue()), states };
             let counters = Arc::new(Counters::default());
-            all.tasks.push(tokio::spawn(camera::run(camera, units, counters, stop.clone())));
+            all.tasks.push(tokio::spawn(camera::run(camera, live, counters, stop.clone())));
         }
         all
     }
@@ -86,6 +131,18 @@ impl Cameras {
         }
     }
 
+    /// To be called about once a second: measures what cameras cost and settles who waits. `cores` is what the threads
+    /// really had, if that is known.
+    pub fn settle(&mut self, cores: Option<f64>) {
+        self.load.settle(cores);
+    }
+
+    /// How everything is now.
+    pub fn status(&self) -> Status {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        self.load.status(|camera| states.get(camera).copied().unwrap_or(CameraState::Connecting))
+    }
+
     /// Waits until every camera's connection is closed.
     pub async fn stopped(self) {
         for task in self.tasks {
@@ -93,11 +150,13 @@ impl Cameras {
         }
     }
 
-    fn listener(&self, camera: &Camera, dispatch: Option<Arc<Dispatch>>) -> super::worker::StateListener {
+    fn listener(&self, camera: &Camera, dispatch: Option<Arc<Dispatch>>) -> StateListener {
+        let states = Arc::clone(&self.states);
         let away = Arc::clone(&self.away);
         away.lock().unwrap_or_else(PoisonError::into_inner).insert(camera.id.clone(), Some(Instant::now()));
         let (id, name) = (camera.id.clone(), camera.name.clone());
         Box::new(move |state, detail| {
+            states.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), state);
             let mut away = away.lock().unwrap_or_else(PoisonError::into_inner);
             match state {
                 CameraState::Online => away.remove(&id),

@@ -1,22 +1,27 @@
 //! Wires the stages, supervises them, stops them in order: the only folder that knows all stages.
 //!
 //! ```text
-//!  tokio task per camera            plain threads                         one thread        tokio task
-//!  camera::supervise ──units──► worker: Analysis (daemon/analysis.rs) ──► store writer ──► dispatch
-//!                    bounded      sampler, decode, detect, scene, desk      (SQLite)         (MQTT)
-//!                    256 units    │        ▲
-//!                                 ▼        │ one thread per ONNX session
-//!                                 detect::Detector
+//!  tokio task per camera           one queue,         plain threads                       tokio task
+//!  camera::supervise ─► Intake ──► earliest ──► pool: Analysis ──► desk: incident, ──► dispatch
+//!                       ring,      deadline     decode, detect,    store (SQLite)      (MQTT)
+//!                       sampler    first        scene  │    ▲
+//!                                                      ▼    │ one thread per ONNX session
+//!                                                    detect::Detector
 //! ```
 
 mod analysis;
 mod cameras;
 mod desk;
+mod gauge;
+mod intake;
+mod load;
+mod pool;
 mod replay;
-mod worker;
 
-pub use analysis::{Analysis, Counts, Looked};
+pub use analysis::{Analysis, Looked};
 pub use desk::Listener;
+pub use gauge::Counts;
+pub use load::{CameraLoad, Status, status_file};
 pub use replay::Replay;
 
 use std::collections::BTreeMap;
@@ -35,7 +40,7 @@ use crate::incident::IncidentError;
 use crate::store::{Store, StoreError};
 use cameras::Cameras;
 use desk::{Desk, Speaks};
-use worker::Workers;
+use pool::Pool;
 
 /// Why the daemon cannot start. What happens to one camera or model later is no such thing.
 #[derive(Debug, thiserror::Error)]
@@ -77,11 +82,11 @@ pub struct Summary {
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Counts { units, decoded, looked, undecodable, inference_failed } = self.counts;
+        let Counts { units, decoded, looked, undecodable, inference_failed, overtaken } = self.counts;
         write!(
             f,
-            "{:.0} s; {units} pictures received, {decoded} decoded, {looked} looked at, {undecodable} undecodable, \
-             {inference_failed} inferences failed; {} incidents opened, {} closed, {} messages undelivered",
+            "{:.0} s; {units} pictures received, {decoded} decoded, {looked} looked at, {overtaken} overtaken, \
+             {undecodable} undecodable, {inference_failed} inferences failed; {} incidents opened, {} closed, {} messages undelivered",
             self.ran_s, self.opened, self.closed, self.undelivered
         )
     }
@@ -106,6 +111,9 @@ impl<'a> Detectors<'a> {
     }
 }
 
+/// How often the status is written, in seconds.
+const STATUS_EVERY_S: u64 = 5;
+
 /// How often the evidence folder is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
@@ -120,8 +128,8 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<Summ
     let tally = Arc::new(Tally::default());
     let desk = Arc::new(Desk::open(Arc::clone(&config), store.clone(), tally.listener(), Speaks::Now)?);
     let dispatch = Dispatch::start(&config, store.clone())?.map(Arc::new);
-    let workers = Workers::start(&config)?;
-    let mut cameras = Cameras::start(&config, &desk, &workers, dispatch.clone(), stop.clone());
+    let pool = Pool::start(&config)?;
+    let mut cameras = Cameras::start(&config, &desk, &pool, dispatch.clone(), stop.clone());
     tracing::info!(
         "watching {} cameras ({} disabled), config {}",
         config.cameras.len(),
@@ -132,15 +140,25 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<Summ
 
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut swept: Option<Instant> = None;
+    let (mut seconds, status_file) = (0u64, load::status_file(&config.node.data_dir));
     while !*stop.borrow_and_update() {
         tokio::select! {
             changed = stop.changed() => if changed.is_err() { break },
             _ = second.tick() => {
                 cameras.tick(&desk);
+                cameras.settle(pool.take_cores());
                 let due = swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY);
                 let desk = Arc::clone(&desk);
-                // Both write to the disk, which may be slow.
+                let told = seconds.is_multiple_of(STATUS_EVERY_S).then(|| cameras.status());
+                seconds += 1;
+                let status_file = status_file.clone();
+                // All write to the disk, which may be slow.
                 let work = tokio::task::spawn_blocking(move || {
+                    if let Some(status) = told
+                        && let Err(error) = load::write_status(&status, &status_file)
+                    {
+                        tracing::debug!("cannot write {}: {error}", status_file.display());
+                    }
                     desk.tick(Timestamp::now());
                     if due {
                         desk.sweep(SystemTime::now());
@@ -150,18 +168,18 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<Summ
                 if due {
                     swept = Some(Instant::now());
                 }
-                // A worker that is stuck in native code must not look alive.
-                if workers.are_moving() {
+                // A thread that is stuck in native code must not look alive.
+                if pool.is_moving() {
                     notify(sd_notify::NotifyState::Watchdog);
                 } else {
-                    tracing::error!("a worker is stuck: the watchdog will restart gridwatch");
+                    tracing::error!("a thread is stuck: the watchdog will restart gridwatch");
                 }
             }
         }
     }
     notify(sd_notify::NotifyState::Stopping);
     cameras.stopped().await;
-    let counts = workers.join().await;
+    let counts = pool.join().await;
     desk.tick(Timestamp::now());
     if let Some(dispatch) = dispatch.and_then(Arc::into_inner) {
         let _ = tokio::task::spawn_blocking(move || dispatch.stop(DRAIN_MAX)).await;

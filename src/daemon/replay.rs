@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::analysis::{Analysis, Looked};
 use super::desk::{Desk, Listener, Speaks};
+use super::intake::Intake;
 use super::{DaemonError, Detectors};
 use crate::config::{Camera, Config};
 use crate::decode::KeyDecoder;
@@ -19,7 +20,7 @@ pub struct Replay {
     camera: Arc<Camera>,
     desk: Arc<Desk>,
     /// The whole pipeline, for a video.
-    analysis: Option<Analysis>,
+    video: Option<(Intake, Analysis)>,
     /// The rules alone, for a trace.
     scene: Scene,
     keys: KeyDecoder,
@@ -47,7 +48,7 @@ impl Replay {
         let desk = Arc::new(Desk::open(Arc::clone(&config), store, counting, Speaks::CaptureTime)?);
         let mut replay = Self {
             scene: Scene::new(&camera.zones),
-            analysis: None,
+            video: None,
             keys: KeyDecoder::new(),
             stamp: None,
             opened,
@@ -61,8 +62,9 @@ impl Replay {
             let mut detectors = Detectors::new(&config);
             let detector = if wanted { Some(detectors.get(&replay.camera.model)?) } else { None };
             replay.stamp = detector.as_ref().map(|detector| detector.stamp().clone());
-            replay.analysis =
-                Some(Analysis::new(Arc::clone(&replay.camera), detector, Arc::clone(&replay.desk)));
+            let analysis = Analysis::new(Arc::clone(&replay.camera), detector, Arc::clone(&replay.desk));
+            replay.video =
+                Some((Intake::new(&replay.camera, analysis.post().clone(), Arc::default()), analysis));
         }
         Ok(replay)
     }
@@ -79,7 +81,7 @@ impl Replay {
 
     /// What the rules hold now.
     pub fn scene(&self) -> &Scene {
-        self.analysis.as_ref().map_or(&self.scene, Analysis::scene)
+        self.video.as_ref().map_or(&self.scene, |(_, analysis)| analysis.scene())
     }
 
     /// Incidents opened so far.
@@ -90,15 +92,17 @@ impl Replay {
     /// The next access unit of a video.
     pub fn unit(&mut self, unit: AccessUnit, looked: &mut dyn FnMut(Looked<'_>)) {
         self.last = Some(unit.captured);
-        if let Some(analysis) = &mut self.analysis {
-            analysis.take(unit, &mut self.keys, looked);
+        if let Some((intake, analysis)) = &mut self.video
+            && let Some(task) = intake.take(unit)
+        {
+            analysis.work(task, &mut self.keys, looked);
         }
         self.tick();
     }
 
     /// The end of a video: what the decoder still holds, and the clips as far as they go.
     pub fn drain(&mut self, looked: &mut dyn FnMut(Looked<'_>)) {
-        if let Some(analysis) = &mut self.analysis {
+        if let Some((_, analysis)) = &mut self.video {
             analysis.finish(looked);
         }
     }

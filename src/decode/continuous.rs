@@ -12,6 +12,9 @@ use crate::frame::{AccessUnit, Captured, Codec, Picture};
 /// Access units whose picture has not come out yet: twice the deepest reordering that H.264 and H.265 allow (16).
 const PENDING_MAX: usize = 32;
 
+/// FFmpeg's picture, which shares the decoder's memory, with its capture time.
+type Frame = (ff::frame::Video, Captured);
+
 /// Decodes every picture of one stream, in presentation order.
 ///
 /// It starts at a key picture, and after a loss or an error it waits for the next one: libavcodec would go on emitting
@@ -52,13 +55,40 @@ impl Decoder {
     ///
     /// On an error the pictures that were still inside are lost, and units are skipped (an empty `Ok`) up to the next key picture.
     pub fn decode(&mut self, unit: &AccessUnit) -> Result<Vec<Picture>, DecodeError> {
+        let mut frames = Vec::new();
+        self.feed(unit, &mut |frame| frames.push(frame))?;
+        self.pictures(&frames)
+    }
+
+    /// Decodes the units and gives the newest picture that is ready; those before it are not even copied.
+    ///
+    /// Errors as for [`Self::decode`].
+    pub fn newest(&mut self, units: &[AccessUnit]) -> Result<Option<Picture>, DecodeError> {
+        let mut newest = None;
+        for unit in units {
+            self.feed(unit, &mut |frame| newest = Some(frame))?;
+        }
+        let newest: Vec<Frame> = newest.into_iter().collect();
+        Ok(self.pictures(&newest)?.pop())
+    }
+
+    /// The pictures that are still inside, at the end of a stream; afterwards a new one may begin.
+    pub fn finish(&mut self) -> Result<Vec<Picture>, DecodeError> {
+        let mut frames = Vec::new();
+        self.flush(&mut |frame| frames.push(frame))?;
+        self.pictures(&frames)
+    }
+
+    fn feed(&mut self, unit: &AccessUnit, ready: &mut dyn FnMut(Frame)) -> Result<(), DecodeError> {
         if unit.codec != self.codec {
             return Err(DecodeError::Codec { expected: self.codec.name(), got: unit.codec.name() });
         }
-        // What came before the loss is whole; what comes after it is not, up to a key picture.
-        let mut pictures = if unit.after_loss { self.finish().unwrap_or_default() } else { Vec::new() };
+        if unit.after_loss {
+            // What came before the loss is whole; what comes after it is not, up to a key picture.
+            let _ = self.flush(ready);
+        }
         if self.wants_key && !unit.key || unit.data.is_empty() {
-            return Ok(pictures);
+            return Ok(());
         }
         if self.wants_key {
             self.started = Some(unit.captured);
@@ -75,32 +105,24 @@ impl Decoder {
         self.pending.push_back((self.sent, unit.captured));
         self.sent += 1;
         let result = match self.inner.send_packet(&packet) {
-            Ok(()) => self.drain(&mut pictures),
+            Ok(()) => self.drain(ready),
             Err(source) => {
                 Err(DecodeError::Data { codec: self.codec.name(), bytes: unit.data.len(), source })
             }
         };
-        match result {
-            Ok(()) => Ok(pictures),
-            Err(error) => {
-                self.restart();
-                Err(error)
-            }
-        }
+        result.inspect_err(|_| self.restart())
     }
 
-    /// The pictures that are still inside, at the end of a stream; afterwards a new one may begin.
-    pub fn finish(&mut self) -> Result<Vec<Picture>, DecodeError> {
-        let mut pictures = Vec::new();
+    fn flush(&mut self, ready: &mut dyn FnMut(Frame)) -> Result<(), DecodeError> {
         let result = match self.inner.send_eof() {
-            Ok(()) => self.drain(&mut pictures),
+            Ok(()) => self.drain(ready),
             Err(_) => Ok(()),
         };
         self.restart();
-        result.map(|()| pictures)
+        result
     }
 
-    fn drain(&mut self, pictures: &mut Vec<Picture>) -> Result<(), DecodeError> {
+    fn drain(&mut self, ready: &mut dyn FnMut(Frame)) -> Result<(), DecodeError> {
         let mut frame = ff::frame::Video::empty();
         while self.inner.receive_frame(&mut frame).is_ok() {
             if frame.is_corrupt() || frame.has_decode_errors() {
@@ -112,9 +134,13 @@ impl Decoder {
             if self.started.is_some_and(|started| captured.media < started.media) {
                 continue;
             }
-            pictures.push(self.planes.picture(&frame, captured)?);
+            ready((std::mem::replace(&mut frame, ff::frame::Video::empty()), captured));
         }
         Ok(())
+    }
+
+    fn pictures(&mut self, frames: &[Frame]) -> Result<Vec<Picture>, DecodeError> {
+        frames.iter().map(|(frame, captured)| self.planes.picture(frame, *captured)).collect()
     }
 
     /// Forgets everything up to the next key picture.

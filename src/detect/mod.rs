@@ -5,6 +5,7 @@
 //! the one thread that owns the session.
 
 mod appearance;
+mod batch;
 mod card;
 mod catalogue;
 mod classes;

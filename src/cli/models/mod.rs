@@ -1,5 +1,7 @@
 //! `gridwatch models`: which models there are, what one is, and fetching a public one.
 
+mod trial;
+
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +37,9 @@ pub enum ModelsCommand {
         /// Threads within one inference. 推理线程数
         #[arg(long, default_value_t = 1)]
         threads: usize,
+        /// Measure thread counts, batches and the int8 twin, and say what suits this machine. 测速并给出建议
+        #[arg(long)]
+        bench: bool,
     },
     /// Fetches a public model and writes its card. 下载公开模型
     Pull {
@@ -50,7 +55,8 @@ pub enum ModelsCommand {
 pub fn run(command: ModelsCommand) -> anyhow::Result<()> {
     match command {
         ModelsCommand::List { dir } => list(dir.as_deref()),
-        ModelsCommand::Inspect { file, provider, threads } => inspect(&file, provider, threads),
+        ModelsCommand::Inspect { file, provider, bench: true, .. } => trial::run(&file, provider),
+        ModelsCommand::Inspect { file, provider, threads, .. } => inspect(&file, provider, threads),
         ModelsCommand::Pull { name, dir } => pull(&name, dir.as_deref()),
     }
 }
@@ -96,6 +102,7 @@ pub fn inspect(file: &Path, provider: Provider, threads: usize) -> anyhow::Resul
         file: file.to_owned(),
         provider,
         threads,
+        batch_max: 1,
         score_min: 0.25,
         nms_iou: 0.5,
     };
@@ -127,7 +134,7 @@ pub fn inspect(file: &Path, provider: Provider, threads: usize) -> anyhow::Resul
         }
         None => println!("runs on    {:?}, {threads} thread(s)", detector.provider()),
     }
-    println!("inference  {:.1} ms, median of {TRIALS}", detector.measure(TRIALS)?.as_secs_f64() * 1e3);
+    println!("inference  {:.1} ms, median of {TRIALS}", detector.measure(TRIALS, 1)?.as_secs_f64() * 1e3);
     Ok(())
 }
 

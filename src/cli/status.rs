@@ -1,0 +1,164 @@
+//! `gridwatch status`: one screen on how a running gridwatch is.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use jiff::Timestamp;
+
+use crate::daemon::{CameraLoad, Status, status_file};
+use crate::frame::CameraState;
+
+/// A status older than this is of a gridwatch that no longer runs, in seconds.
+const OLD_S: f64 = 30.0;
+
+/// Arguments of `gridwatch status`.
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// The config file of the running gridwatch. 配置文件。
+    #[arg(long, short, default_value = "/etc/gridwatch/gridwatch.toml")]
+    config: PathBuf,
+    /// All cameras, not only those that deserve a look. 列出全部摄像机
+    #[arg(long)]
+    all: bool,
+    /// As JSON, for programs. 输出 JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the status; fails if there is none, or only an old one.
+pub fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let loaded = crate::config::load(&args.config)?;
+    let file = status_file(&loaded.config.node.data_dir);
+    let hint = "hint: is gridwatch running with this config? `systemctl status gridwatch` tells";
+    let bytes = std::fs::read(&file).with_context(|| format!("no status in `{}`\n{hint}", file.display()))?;
+    if args.json {
+        println!("{}", String::from_utf8_lossy(&bytes));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status: Status = serde_json::from_slice(&bytes)
+        .with_context(|| format!("`{}` is of another version of gridwatch", file.display()))?;
+    let age_s = Timestamp::now().duration_since(status.written).as_secs_f64();
+    print!("{}", screen(&status, args.all));
+    if age_s > OLD_S {
+        println!("\n! this is {age_s:.0} s old: gridwatch does not run any more 状态已过期，程序可能已停止");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The whole screen.
+fn screen(status: &Status, all: bool) -> String {
+    use std::fmt::Write;
+    let mut out = String::new();
+    let running_s = status.written.duration_since(status.started).as_secs();
+    let online = status.cameras.iter().filter(|c| c.state == CameraState::Online).count();
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let _ = writeln!(
+        out,
+        "gridwatch {}, running 运行 {} h {} min",
+        status.version,
+        running_s / 3600,
+        running_s / 60 % 60
+    );
+    let _ = writeln!(out, "cameras 摄像机     {online} of {} online", status.cameras.len());
+    let _ = writeln!(out, "within need 达标   {:.1} %", 100.0 * status.within_need);
+    let _ = writeln!(
+        out,
+        "cores 处理器       {:.2} used 已用, {:.1} to be had 可用",
+        status.cores_used, status.cores
+    );
+    let _ = writeln!(
+        out,
+        "memory 内存        {:.0} MB, of it 其中 {:.0} MB compressed video 压缩视频",
+        megabytes(status.resident_bytes),
+        megabytes(status.ring_bytes)
+    );
+    if status.stretch_idle > 1.0 || status.stretch_urgent > 1.0 {
+        let _ = writeln!(
+            out,
+            "OVERLOAD 过载      quiet cameras looked at {:.1} times as rarely as wanted, others {:.1} times{}",
+            status.stretch_idle,
+            status.stretch_urgent,
+            if status.overloaded { "; pictures are lost" } else { "" }
+        );
+    }
+    let deserves = |c: &&CameraLoad| all || !c.within_need || c.urgent || c.state != CameraState::Online;
+    let shown: Vec<&CameraLoad> = status.cameras.iter().filter(deserves).collect();
+    if !shown.is_empty() {
+        let _ = writeln!(
+            out,
+            "\n{:24} {:12} {:>8} {:>8} {:>7} {:>9} {:>9} {:>9}",
+            "camera", "state", "stale s", "wanted s", "cores", "received", "decoded", "looked at"
+        );
+    }
+    let seconds = |s: Option<f64>| s.map_or_else(|| "-".to_owned(), |s| format!("{s:.1}"));
+    for c in shown {
+        let mark = if c.urgent { '*' } else { ' ' };
+        let _ = writeln!(
+            out,
+            "{:24}{mark}{:12} {:>8} {:>8} {:>7.3} {:>9} {:>9} {:>9}",
+            c.camera.as_str(),
+            format!("{:?}", c.state).to_lowercase(),
+            seconds(c.stale_s),
+            seconds(c.every_s),
+            c.cores,
+            c.counts.units,
+            c.counts.decoded,
+            c.counts.looked
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::Counts;
+
+    #[test]
+    fn the_screen_shows_who_deserves_a_look() {
+        let camera = |id: &str, within_need, state| CameraLoad {
+            camera: id.into(),
+            state,
+            stale_s: Some(3.2),
+            every_s: Some(2.0),
+            urgent: false,
+            within_need,
+            cores: 0.012,
+            ring_bytes: 1_000_000,
+            counts: Counts { units: 250, decoded: 5, looked: 5, ..Counts::default() },
+        };
+        let written: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let status = Status {
+            version: "0.1.0".into(),
+            started: "2026-11-22T10:30:00Z".parse().unwrap(),
+            written,
+            cores: 2.0,
+            cores_used: 0.4,
+            resident_bytes: 40_000_000,
+            ring_bytes: 3_000_000,
+            stretch_idle: 2.0,
+            stretch_urgent: 1.0,
+            overloaded: false,
+            within_need: 2.0 / 3.0,
+            cameras: vec![
+                camera("gate-1", true, CameraState::Online),
+                camera("gate-2", false, CameraState::Online),
+                camera("gate-3", true, CameraState::Stalled),
+            ],
+        };
+        insta::assert_snapshot!(screen(&status, false), @r"
+        gridwatch 0.1.0, running 运行 1 h 30 min
+        cameras 摄像机     2 of 3 online
+        within need 达标   66.7 %
+        cores 处理器       0.40 used 已用, 2.0 to be had 可用
+        memory 内存        40 MB, of it 其中 3 MB compressed video 压缩视频
+        OVERLOAD 过载      quiet cameras looked at 2.0 times as rarely as wanted, others 1.0 times
+
+        camera                   state         stale s wanted s   cores  received   decoded looked at
+        gate-2                   online            3.2      2.0   0.012       250         5         5
+        gate-3                   stalled           3.2      2.0   0.012       250         5         5
+        ");
+    }
+}

@@ -1,0 +1,31 @@
+//! What happens to a camera's pictures, counted, with the reason of each that was not looked at.
+
+use serde::{Deserialize, Serialize};
+
+/// What happened to a camera's access units.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Access units received.
+    pub units: u64,
+    /// Pictures decoded.
+    pub decoded: u64,
+    /// Pictures a detector or background model looked at.
+    pub looked: u64,
+    /// Access units that could not be decoded.
+    pub undecodable: u64,
+    /// Inferences that failed.
+    pub inference_failed: u64,
+    /// Pictures that waited for a thread until a newer one made them superfluous.
+    pub overtaken: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.units += more.units;
+        self.decoded += more.decoded;
+        self.looked += more.looked;
+        self.undecodable += more.undecodable;
+        self.inference_failed += more.inference_failed;
+        self.overtaken += more.overtaken;
+    }
+}
