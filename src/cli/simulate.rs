@@ -52,6 +52,9 @@ pub struct SimulateArgs {
     /// All viewers see the same picture at the same time, instead of each from the clip's beginning. 所有观看者同步
     #[arg(long)]
     pub shared_clock: bool,
+    /// One clock, but every camera at another place of its clip. 同一时钟，各摄像机错开
+    #[arg(long)]
+    pub staggered: bool,
     /// Most bytes of an RTP payload. RTP 包最大字节数
     #[arg(long, default_value_t = 1400, value_name = "BYTES")]
     pub payload_bytes_max: usize,
@@ -126,7 +129,8 @@ async fn serve(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         },
         payload_bytes_max: args.payload_bytes_max,
         session_timeout: Duration::from_secs(args.session_timeout_s),
-        shared_clock: args.shared_clock,
+        shared_clock: args.shared_clock || args.staggered,
+        staggered: args.staggered,
         seed: args.seed,
     })?;
     for fault in &args.faults {

@@ -74,6 +74,9 @@ pub struct Config {
     pub session_timeout: Duration,
     /// All viewers see the same picture at the same time; otherwise each starts at the clip's beginning.
     pub shared_clock: bool,
+    /// With a shared clock: cameras are at places of their clips spread evenly, see [`Server::ahead`], instead of all at
+    /// the same. Many viewers then see neither key pictures nor scenes in step.
+    pub staggered: bool,
     /// Where all randomness comes from.
     pub seed: u64,
 }
@@ -90,6 +93,7 @@ impl Default for Config {
             payload_bytes_max: 1400,
             session_timeout: Duration::from_secs(60),
             shared_clock: false,
+            staggered: false,
             seed: 0,
         }
     }

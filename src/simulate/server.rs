@@ -60,6 +60,8 @@ pub(super) struct Camera {
     pub sources: Vec<Source>,
     pub faults: Faults,
     pub seed: u64,
+    /// Which share of its clip lies behind it when the server starts, with a shared clock.
+    pub ahead: f64,
     sessions: AtomicU64,
 }
 
@@ -116,6 +118,7 @@ impl Server {
                 sources: mount.sources,
                 faults: Faults::new(&mount.faults),
                 seed: mix(config.seed, n as u64),
+                ahead: if config.staggered { Self::ahead(n) } else { 0.0 },
                 sessions: AtomicU64::new(0),
             };
             if cameras.insert(path.clone(), Arc::new(camera)).is_some() {
@@ -142,6 +145,12 @@ impl Server {
         let (restart, restarts) = mpsc::channel(8);
         let task = tokio::spawn(accept_all(site.clone(), listener, stop.subscribe(), restarts));
         Ok(Self { site, stop, restart, task })
+    }
+
+    /// Which share of its clip the n-th camera, counted from 0, is ahead of the clip's beginning when a staggered server
+    /// starts: multiples of the golden ratio, so that any number of cameras is spread evenly.
+    pub fn ahead(n: usize) -> f64 {
+        (n as f64 * 0.618_033_988_749_895).fract()
     }
 
     /// Where it listens.

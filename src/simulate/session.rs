@@ -127,10 +127,14 @@ impl Session {
 
     fn start(&mut self, now: Instant, condition: &Condition) -> Play {
         let source = self.camera.source(condition.source).clone();
+        let source_s = source.period_90k() as f64 / 90_000.0;
         let mut head = Playhead::new(source, 0);
         let (mut started, mut started_wall) = (now, Timestamp::now());
         if self.site.shared_clock {
-            (started, started_wall) = (self.site.started, self.site.started_wall);
+            // As if it had been switched on that much earlier.
+            let ahead = Duration::from_micros((source_s * self.camera.ahead * 1e6) as u64);
+            started = self.site.started.checked_sub(ahead).unwrap_or(self.site.started);
+            started_wall = self.site.started_wall - (self.site.started - started);
             head.skip((now.saturating_duration_since(started).as_micros() * 9 / 100) as i64, false);
         }
         if condition.mid_gop {

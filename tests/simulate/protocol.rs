@@ -168,6 +168,22 @@ async fn with_one_clock_viewers_are_in_step() {
 }
 
 #[tokio::test]
+async fn staggered_cameras_begin_at_other_places() {
+    let source = synthetic(Codec::H264, 50, 5, 1);
+    let mounts = ["cam1", "cam2"].map(|name| Mount::new(name, source.clone())).to_vec();
+    let config = Config { mounts, shared_clock: true, staggered: true, ..Config::default() };
+    let server = Server::start(config).unwrap();
+    let mut first = Vec::new();
+    for name in ["cam1", "cam2"] {
+        let (mut viewer, _) = Viewer::play(&server.url(name).unwrap()).await;
+        first.push(viewer.pictures(1).await.remove(0)[0].payload.clone());
+    }
+    assert!((Server::ahead(1) - 0.618).abs() < 1e-3 && Server::ahead(0) == 0.0);
+    assert_ne!(first[0], first[1]);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_served_is_refused() {
     let source = synthetic(Codec::H264, 1, 10, 1);
     let start = |listen: &str, mounts: &[Mount]| {

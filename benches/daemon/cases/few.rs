@@ -1,0 +1,163 @@
+//! Cases of one camera to a few dozen: what each kind of work costs against its floor.
+
+use std::collections::BTreeMap;
+
+use super::DELAY_S_MAX;
+use crate::Bench;
+use crate::live::{Live, Plan, Window};
+use crate::report::{Bar, short};
+
+pub fn receive(bench: &mut Bench) -> anyhow::Result<()> {
+    const FEW: usize = 4;
+    const MANY: usize = 28;
+    const RING: usize = 3_000_000;
+    let scene = bench.material.scene("lane")?;
+    let keys = format!("ring_bytes_max = {RING}");
+    let scenes = [&scene];
+    let mut windows: Vec<Window> = Vec::new();
+    let mut copy = None;
+    for count in [FEW, MANY] {
+        let plan = Plan { zones: false, keys: &keys, ..Plan::new("receive", &scenes, count) };
+        let mut live = Live::start(bench, &plan)?;
+        live.warm(12.0)?;
+        windows.push(live.window(bench.seconds(20.0))?);
+        if count == MANY {
+            let dir = bench.dir.clone();
+            copy = Some(bench.floors.copy_cores(&scene, &live.cameras, &dir)?);
+        }
+        live.finish()?;
+    }
+    let [few, many] = windows[..] else { unreachable!("two runs") };
+    let cores = many.cores / MANY as f64;
+    let note = format!(
+        "{MANY} cameras of {:.1} Mbit/s; simulator {} core",
+        scene.mbit_s(),
+        short(many.simulator_cores)
+    );
+    bench.report.row(
+        "receive",
+        "CPU per camera, against ffmpeg -c copy",
+        (cores, "core"),
+        copy.map(|c| c.value),
+        Bar::Most(0.125),
+        &note,
+    );
+    let to_3_mbit = cores * 3.0 / scene.mbit_s();
+    bench.report.row(
+        "receive",
+        "CPU per camera at 3 Mbit/s",
+        (to_3_mbit, "core"),
+        None,
+        Bar::Most(0.001),
+        "",
+    );
+    let more = (MANY - FEW) as f64;
+    let memory = (many.held.rss_bytes as f64 - few.held.rss_bytes as f64) / more - scene.ring_bytes(RING)?;
+    let note = format!("{} threads, {} files", many.held.threads, many.held.files);
+    bench.report.row(
+        "receive",
+        "memory per camera beyond the ring",
+        (memory / 1e6, "MB"),
+        None,
+        Bar::Most(1.0),
+        &note,
+    );
+    Ok(())
+}
+
+pub fn normal(bench: &mut Bench) -> anyhow::Result<()> {
+    const CAMERAS: usize = 6;
+    let (lane, stall) = (bench.material.scene("lane")?, bench.material.scene("stall")?);
+    let scenes = [&lane, &stall];
+    let mut live = Live::start(bench, &Plan::new("normal", &scenes, CAMERAS))?;
+    live.warm(15.0)?;
+    // Whole rounds of the clips, so that every part of them counts alike.
+    let window = live.window(bench.seconds(2.0 * lane.period_s))?;
+    let outcome = live.finish()?;
+    let cores = window.cores / CAMERAS as f64;
+    bench.normal_cores = Some(cores);
+    bench.against_script("normal", cores, 1.0 / 12.0);
+    bench.work("normal", "CPU, against decoding + inference alone", &outcome, &scenes, Bar::Most(1.15))?;
+    bench.truth("normal", &outcome, DELAY_S_MAX);
+    Ok(())
+}
+
+pub fn quiet(bench: &mut Bench) -> anyhow::Result<()> {
+    const CAMERAS: usize = 8;
+    let (quiet, lane) = (bench.material.scene("quiet")?, bench.material.scene("lane")?);
+    let scenes = [&quiet, &lane];
+    // Every second camera is a quiet one, with the lively clip of the same street up its sleeve.
+    let plan = Plan { every: 2, ..Plan::new("quiet", &scenes, 2 * CAMERAS) };
+    let mut live = Live::start(bench, &plan)?;
+    live.warm(if bench.options.long { 600.0 } else { 100.0 })?;
+    let window = live.window(bench.seconds(quiet.period_s))?;
+    let calm = live.listener.incidents()?.len();
+    live.cameras.order("all switch 1")?;
+    let switched = jiff::Timestamp::now();
+    live.warm(45.0)?;
+    let outcome = live.finish()?;
+    bench.against_script("quiet", window.cores / CAMERAS as f64, 1.0 / 60.0);
+    bench.work("quiet", "CPU, against decoding + inference alone", &outcome, &[&quiet], Bar::None)?;
+    bench.report.row(
+        "quiet",
+        "statements while nothing happened",
+        (calm as f64, ""),
+        None,
+        Bar::Most(0.0),
+        "",
+    );
+
+    // The car of the other clip stands from its 11th second on.
+    let car = lane.zones.iter().flat_map(|zone| &zone.incidents).next().map_or(11.0, |incident| incident.0);
+    let due = switched + jiff::SignedDuration::from_secs_f64(car + 10.0);
+    let mut delays = BTreeMap::new();
+    for (_, event) in &outcome.heard {
+        if let Some(at) = event.data.confirmed_at.filter(|_| event.data.kind == "fire_lane") {
+            delays.entry(event.data.camera.id.clone()).or_insert(at.duration_since(due).as_secs_f64());
+        }
+    }
+    let found = delays.len() as f64 / CAMERAS as f64;
+    let note = format!("{} of {CAMERAS}", delays.len());
+    bench.report.row("quiet", "cars found after a long quiet", (found, ""), None, Bar::Least(1.0), &note);
+    let late = delays.values().copied().fold(f64::NAN, f64::max);
+    bench.report.row(
+        "quiet",
+        "largest delay beyond the dwell",
+        (late, "s"),
+        None,
+        Bar::Most(DELAY_S_MAX),
+        "",
+    );
+    Ok(())
+}
+
+pub fn streams(bench: &mut Bench) -> anyhow::Result<()> {
+    for (name, what) in
+        [("lane-h265", "H.265 1080p25, against floors"), ("lane-sub", "640x360, against floors")]
+    {
+        let scene = bench.material.scene(name)?;
+        let scenes = [&scene];
+        let mut live = Live::start(bench, &Plan::new("streams", &scenes, 4))?;
+        live.warm(bench.seconds(scene.period_s + 15.0))?;
+        let outcome = live.finish()?;
+        bench.work("streams", what, &outcome, &scenes, Bar::Most(1.15))?;
+        bench.truth("streams", &outcome, DELAY_S_MAX);
+    }
+    Ok(())
+}
+
+pub fn thrown(bench: &mut Bench) -> anyhow::Result<()> {
+    let scene = bench.material.scene("facade")?;
+    let scenes = [&scene];
+    let mut live = Live::start(bench, &Plan::new("thrown", &scenes, 1))?;
+    live.warm(bench.seconds(scene.period_s + 20.0))?;
+    let outcome = live.finish()?;
+    let said = outcome.said;
+    let floor = bench.floors.picture_s(&scene)?.value * said.decoded as f64;
+    // Things are found by difference unless a camera names a network: there is no model whose floor could be added.
+    let note = format!("{} of {:.0} pictures decoded; no model", said.decoded, 25.0 * said.ran_s);
+    let what = "CPU, against full decoding";
+    bench.report.row("thrown", what, (said.cpu_s, "s CPU"), Some(floor), Bar::Most(1.25), &note);
+    bench.truth("thrown", &outcome, 5.0);
+    Ok(())
+}
