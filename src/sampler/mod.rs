@@ -9,6 +9,7 @@
 //!
 //! Time is media time, so a file replays exactly like a live stream.
 
+pub mod activity;
 pub mod budget;
 
 use std::time::Duration;
