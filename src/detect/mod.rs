@@ -8,6 +8,7 @@ mod appearance;
 mod batch;
 mod card;
 mod catalogue;
+pub mod change;
 mod classes;
 mod detector;
 pub mod family;

@@ -74,10 +74,15 @@ pub type ZoneCells = Vec<(usize, f32)>;
 impl Grid {
     /// The grid for pictures of this size; `None` for pictures too small to be divided, or with planes too short.
     pub fn of(picture: &Picture) -> Option<Self> {
+        Self::coarser(picture, CELLS_MAX)
+    }
+
+    /// A grid of at most so many cells across and down.
+    pub fn coarser(picture: &Picture, cells_max: (usize, usize)) -> Option<Self> {
         let (w, h) = (picture.width, picture.height);
         let (cw, ch) = picture.chroma_size();
         let whole = picture.y.len() >= w * h && picture.u.len() >= cw * ch && picture.v.len() >= cw * ch;
-        let (columns, rows) = ((w / CELL_PX_MIN).min(CELLS_MAX.0), (h / CELL_PX_MIN).min(CELLS_MAX.1));
+        let (columns, rows) = ((w / CELL_PX_MIN).min(cells_max.0), (h / CELL_PX_MIN).min(cells_max.1));
         (whole && columns >= 8 && rows >= 8).then_some(Self { px: (w, h), columns, rows })
     }
 
@@ -90,6 +95,11 @@ impl Grid {
         let (blue, red) = (self.means(&picture.u, (cw, ch), half), self.means(&picture.v, (cw, ch), half));
         let samples = luma.into_iter().zip(blue).zip(red);
         samples.map(|((luma, blue), red)| Sample { luma, blue: blue - 128.0, red: red - 128.0 }).collect()
+    }
+
+    /// The cells' mean luma, row by row.
+    pub fn luma(&self, picture: &Picture) -> Vec<f32> {
+        self.means(&picture.y, self.px, (0, 0))
     }
 
     /// The cells' means in one plane. Whole lines are added up before they are divided into cells: that is what processors

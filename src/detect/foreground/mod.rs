@@ -15,8 +15,8 @@
 //! | restart, camera turned back, lens uncovered | the reference that fits: what has come meanwhile is not learnt |
 
 mod cell;
-mod exposure;
-mod grid;
+pub(super) mod exposure;
+pub(super) mod grid;
 mod reference;
 mod region;
 mod shake;
