@@ -60,15 +60,14 @@ impl Floors {
 
     /// CPU seconds per key picture: ffmpeg decodes those alone.
     pub fn key_picture_s(&mut self, scene: &Scene) -> anyhow::Result<Floor> {
-        let keys = (scene.period_s / super::material::KEY_EVERY_S).round();
         let name = format!("key picture of {}, s", scene.name);
-        self.get(name, || decode_s(&scene.file, &["-skip_frame", "nokey"], keys, 9))
+        self.get(name, || decode_s(&scene.file, &["-skip_frame", "nokey"], 90))
     }
 
     /// CPU seconds per picture when every picture is decoded.
     pub fn picture_s(&mut self, scene: &Scene) -> anyhow::Result<Floor> {
         let name = format!("picture of {}, s", scene.name);
-        self.get(name, || decode_s(&scene.file, &[], scene.pictures as f64, 1))
+        self.get(name, || decode_s(&scene.file, &[], 600))
     }
 
     /// CPU seconds per inference of the model at `file`: ONNX Runtime alone, one thread.
@@ -91,16 +90,26 @@ impl Floors {
 }
 
 /// The cost per picture, from the difference between a long and a short run: what starting costs is in both.
-fn decode_s(clip: &Path, options: &[&str], pictures: f64, more_rounds: u32) -> anyhow::Result<f64> {
-    let run = |rounds: u32| {
+fn decode_s(clip: &Path, options: &[&str], pictures: u32) -> anyhow::Result<f64> {
+    const FEW: u32 = 5;
+    let run = |pictures: u32| {
         let mut command = Command::new("ffmpeg");
         command.args(["-nostdin", "-v", "error", "-threads", "1"]).args(options);
-        command.args(["-stream_loop", &(rounds - 1).to_string(), "-i"]).arg(clip);
-        command.args(["-an", "-fps_mode", "passthrough", "-f", "null", "-"]);
+        command.args(["-stream_loop", "-1", "-i"]).arg(clip);
+        command.args([
+            "-an",
+            "-fps_mode",
+            "passthrough",
+            "-frames:v",
+            &pictures.to_string(),
+            "-f",
+            "null",
+            "-",
+        ]);
         cost_of(&mut command)
     };
-    let (once, more) = (run(1)?, run(1 + more_rounds)?);
-    Ok(more.saturating_sub(once).as_secs_f64() / (pictures * f64::from(more_rounds)))
+    let (few, many) = (run(FEW)?, run(FEW + pictures)?);
+    Ok(many.saturating_sub(few).as_secs_f64() / f64::from(pictures))
 }
 
 fn copy_cores(cameras: &Cameras, viewers: usize, time: Duration, dir: &Path) -> anyhow::Result<f64> {

@@ -56,6 +56,8 @@ pub struct Live<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
     pub cores: f64,
+    /// By how much its two halves differ, as a share: the noise of this measurement.
+    pub spread: f64,
     pub simulator_cores: f64,
     pub held: Held,
 }
@@ -105,18 +107,24 @@ impl<'a> Live<'a> {
     /// The same, with a look at it about every second.
     pub fn window_with(&mut self, seconds: f64, mut look: impl FnMut(&Self)) -> anyhow::Result<Window> {
         let before = (self.daemon.process.cpu()?, self.cameras.process.cpu()?, Instant::now());
+        let mut middle = None;
         while before.2.elapsed().as_secs_f64() < seconds {
             let left = seconds - before.2.elapsed().as_secs_f64();
             self.warm(left.clamp(0.0, 1.0))?;
             look(self);
+            if middle.is_none() && before.2.elapsed().as_secs_f64() >= 0.5 * seconds {
+                middle = Some((self.daemon.process.cpu()?, before.2.elapsed().as_secs_f64()));
+            }
         }
         let wall = before.2.elapsed().as_secs_f64();
-        let since = |now: Duration, then: Duration| now.saturating_sub(then).as_secs_f64() / wall;
-        Ok(Window {
-            cores: since(self.daemon.process.cpu()?, before.0),
-            simulator_cores: since(self.cameras.process.cpu()?, before.1),
-            held: self.daemon.process.held()?,
-        })
+        let cost = |now: Duration, then: Duration| now.saturating_sub(then).as_secs_f64();
+        let cpu = self.daemon.process.cpu()?;
+        let cores = cost(cpu, before.0) / wall;
+        let spread = middle.map_or(0.0, |(at, after_s)| {
+            (cost(at, before.0) / after_s - cost(cpu, at) / (wall - after_s)).abs() / cores
+        });
+        let simulator_cores = cost(self.cameras.process.cpu()?, before.1) / wall;
+        Ok(Window { cores, spread, simulator_cores, held: self.daemon.process.held()? })
     }
 
     /// What the daemon says of its cameras now, if it does: `gridwatch status --json` is the same.

@@ -41,6 +41,9 @@ pub struct Options {
     /// Another daemon than this build's.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_gridwatch"))]
     daemon: PathBuf,
+    /// Makes all clips, if they are missing, and stops.
+    #[arg(long)]
+    material: bool,
     /// Says what the cases are.
     #[arg(long)]
     list: bool,
@@ -76,6 +79,9 @@ fn main() -> anyhow::Result<()> {
     // Cargo starts benches in the package's folder; config/demo and models are found from there.
     let dir = PathBuf::from("target/bench");
     let material = Material::open(&dir)?;
+    if options.material {
+        return material::NAMES.iter().try_for_each(|name| material.scene(name).map(drop));
+    }
     let (floors, report) = (Floors::default(), Report::new());
     let mut bench = Bench { dir, material, floors, report, script: None, normal_cores: None, options };
     if bench.options.peers

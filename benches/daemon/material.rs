@@ -16,6 +16,10 @@ pub const KEY_EVERY_S: f64 = 2.0;
 /// The same in pictures.
 pub const KEY_EVERY: u64 = 50;
 
+/// All scenes.
+pub const NAMES: [&str; 8] =
+    ["lane", "stall", "busy", "quiet", "facade", "lane-h265", "lane-sub", "lane-small"];
+
 /// A corner, in ratios of the picture.
 type Corner = [f32; 2];
 

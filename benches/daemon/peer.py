@@ -31,6 +31,8 @@ def watch(url, model, corners):
             camera = cv2.VideoCapture(url, cv2.CAP_FFMPEG)
             continue
         n += 1
+        if n % 250 == 0:
+            print(n, "pictures", file=sys.stderr, flush=True)
         if n % 5:  # 25 pictures/s come, 5 are looked at
             continue
         zone = (np.array(corners) * [picture.shape[1], picture.shape[0]]).astype(np.float32)

@@ -34,6 +34,7 @@ pub fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     command.args(["benches/daemon/peer.py", &cameras.url(0), "models/street-v2.onnx", &corners]);
     command.env("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp");
     command.stdin(Stdio::null()).stdout(Stdio::null());
+    let started = Instant::now();
     let mut script = Process::start(&mut command, &dir.join("peer.log"))?;
     std::thread::sleep(Duration::from_secs(10));
     script.check_alive()?;
@@ -42,7 +43,14 @@ pub fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     script.check_alive()?;
     let cores = script.cpu()?.saturating_sub(before).as_secs_f64() / began.elapsed().as_secs_f64();
     let held = script.held()?;
-    let note = format!("{:.0} MB, {} threads", held.rss_bytes as f64 / 1e6, held.threads);
+    let log = script.said();
+    let pictures: f64 =
+        log.lines().rev().find_map(|l| l.strip_suffix(" pictures")?.parse().ok()).unwrap_or(0.0);
+    let sent = 25.0 * started.elapsed().as_secs_f64();
+    // It counts every 250th; a script that a busy machine keeps from reading is cheaper than one that keeps up.
+    let kept_up = if pictures < 0.9 * sent - 350.0 { "; it did NOT keep up" } else { "" };
+    let (megabytes, threads) = (held.rss_bytes as f64 / 1e6, held.threads);
+    let note = format!("{megabytes:.0} MB, {threads} threads; {pictures:.0} of {sent:.0} pictures{kept_up}");
     bench.report.row(
         "peers",
         "the Python script at 5 pictures/s, one camera",

@@ -30,8 +30,9 @@ pub fn receive(bench: &mut Bench) -> anyhow::Result<()> {
     let [few, many] = windows[..] else { unreachable!("two runs") };
     let cores = many.cores / MANY as f64;
     let note = format!(
-        "{MANY} cameras of {:.1} Mbit/s; simulator {} core",
+        "{MANY} cameras of {:.1} Mbit/s; halves differ by {:.0} %; simulator {} core",
         scene.mbit_s(),
+        many.spread * 100.0,
         short(many.simulator_cores)
     );
     bench.report.row(
@@ -76,7 +77,7 @@ pub fn normal(bench: &mut Bench) -> anyhow::Result<()> {
     let outcome = live.finish()?;
     let cores = window.cores / CAMERAS as f64;
     bench.normal_cores = Some(cores);
-    bench.against_script("normal", cores, 1.0 / 12.0);
+    bench.against_script("normal", cores, window.spread, 1.0 / 12.0);
     bench.work("normal", "CPU, against decoding + inference alone", &outcome, &scenes, Bar::Most(1.15))?;
     bench.truth("normal", &outcome, DELAY_S_MAX);
     Ok(())
@@ -96,7 +97,7 @@ pub fn quiet(bench: &mut Bench) -> anyhow::Result<()> {
     let switched = jiff::Timestamp::now();
     live.warm(45.0)?;
     let outcome = live.finish()?;
-    bench.against_script("quiet", window.cores / CAMERAS as f64, 1.0 / 60.0);
+    bench.against_script("quiet", window.cores / CAMERAS as f64, window.spread, 1.0 / 60.0);
     bench.work("quiet", "CPU, against decoding + inference alone", &outcome, &[&quiet], Bar::None)?;
     bench.report.row(
         "quiet",

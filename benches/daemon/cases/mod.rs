@@ -119,14 +119,15 @@ impl Bench {
     }
 
     /// The row about the script; without it only the cores are said.
-    fn against_script(&mut self, case: &str, cores: f64, share: f64) {
+    fn against_script(&mut self, case: &str, cores: f64, spread: f64, share: f64) {
         let what = "CPU per camera, against the Python script";
+        let halves = format!("halves of the time differ by {:.0} %", spread * 100.0);
         if let Some(script) = &self.script {
             let floor = Some(script.cores);
-            self.report.row(case, what, (cores, "core"), floor, Bar::Most(share), "");
+            self.report.row(case, what, (cores, "core"), floor, Bar::Most(share), &halves);
         } else {
-            let note = "--peers compares with the script";
-            self.report.row(case, "CPU per camera", (cores, "core"), None, Bar::None, note);
+            let note = format!("{halves}; --peers compares with the script");
+            self.report.row(case, "CPU per camera", (cores, "core"), None, Bar::None, &note);
         }
     }
 }
