@@ -25,14 +25,16 @@ pub struct Plan<'a> {
     pub zones: bool,
     /// Further keys of each camera's table.
     pub keys: &'a str,
+    /// Further keys of `[node]`.
+    pub node: &'a str,
     /// Further tables of the config.
-    pub head: &'a str,
+    pub tables: &'a str,
 }
 
 impl<'a> Plan<'a> {
     /// So many cameras that take these scenes in turn, all watched.
     pub fn new(name: &'a str, scenes: &'a [&'a Scene], cameras: usize) -> Self {
-        Self { name, scenes, cameras, every: 1, zones: true, keys: "", head: "" }
+        Self { name, scenes, cameras, every: 1, zones: true, keys: "", node: "", tables: "" }
     }
 
     /// The cameras that are watched, each with what it shows.
@@ -65,6 +67,8 @@ pub struct Window {
 /// What a whole run came to.
 pub struct Outcome {
     pub said: Said,
+    /// Share of the pictures sent that the daemon took.
+    pub taken: f64,
     pub heard: Vec<(Timestamp, IncidentEvent)>,
     pub score: Score,
     pub span: Span,
@@ -87,7 +91,7 @@ impl<'a> Live<'a> {
                 keys: plan.keys,
             })
             .collect();
-        let config = rig::config(&told, &broker, &cameras, &dir, plan.head)?;
+        let config = rig::config(&told, &broker, &cameras, &dir, (plan.node, plan.tables))?;
         let daemon = Daemon::start(&bench.options.daemon, &config, &dir)?;
         Ok(Self { cameras, daemon, broker, listener, watched, dir })
     }
@@ -136,8 +140,10 @@ impl<'a> Live<'a> {
     pub fn finish(self) -> anyhow::Result<Outcome> {
         let span = Span { from: self.daemon.ready_at, to: Timestamp::now() };
         let said = self.daemon.stop()?;
+        let sent = 25.0 * self.watched.len() as f64 * said.ran_s;
+        let taken = said.received as f64 / sent;
         let heard = self.listener.incidents()?;
         let score = Score::of(&heard, &self.watched, self.cameras.started, span);
-        Ok(Outcome { said, heard, score, span })
+        Ok(Outcome { said, taken, heard, score, span })
     }
 }

@@ -42,7 +42,6 @@ pub struct Scene {
     pub file: PathBuf,
     pub period_s: f64,
     pub bytes: u64,
-    pub pictures: u64,
     pub zones: Vec<SceneZone>,
 }
 
@@ -318,12 +317,12 @@ fn zones(
 }
 
 fn scene(name: &str, file: PathBuf, zones: Vec<SceneZone>) -> anyhow::Result<Scene> {
-    let (mut bytes, mut pictures) = (0, 0);
+    let (mut bytes, mut pictures) = (0, 0u32);
     for unit in Clip::open(&file)? {
         bytes += unit?.data.len() as u64;
         pictures += 1;
     }
-    Ok(Scene { name: name.to_owned(), file, period_s: pictures as f64 / 25.0, bytes, pictures, zones })
+    Ok(Scene { name: name.to_owned(), file, period_s: f64::from(pictures) / 25.0, bytes, zones })
 }
 
 /// Runs ffmpeg unless `file` was made by the same command before.

@@ -1,5 +1,6 @@
 //! The parts of a measurement, each a process of its own: broker, simulated cameras, the daemon; and who listens.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -220,11 +221,11 @@ pub fn config(
     broker: &Broker,
     cameras: &Cameras,
     dir: &Path,
-    head: &str,
+    (node, tables): (&str, &str),
 ) -> anyhow::Result<String> {
     let mut text = format!(
-        "[node]\nsite = \"bench\"\nid = \"box\"\ndata_dir = {:?}\ntimezone = \"Asia/Shanghai\"\n\n\
-         [mqtt]\nhost = \"127.0.0.1\"\nport = {}\n\n{head}\n",
+        "[node]\nsite = \"bench\"\nid = \"box\"\ndata_dir = {:?}\ntimezone = \"Asia/Shanghai\"\n{node}\n\
+         [mqtt]\nhost = \"127.0.0.1\"\nport = {}\n\n{tables}\n",
         dir.join("data").display().to_string(),
         broker.port
     );
@@ -261,7 +262,10 @@ pub struct Said {
     pub received: u64,
     pub decoded: u64,
     pub looked: u64,
-    pub inferred: Option<u64>,
+    /// Key pictures that stayed compressed because nothing seemed to move.
+    pub quiet: u64,
+    /// Of those looked at, how many were not inferred again because nothing had changed.
+    pub unchanged: u64,
     pub undelivered: u64,
 }
 
@@ -278,6 +282,7 @@ impl Daemon {
         command.arg("run").arg("--config").arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
         // Models are those of this checkout.
         command.env("GRIDWATCH_SHARE", std::env::current_dir()?);
+        command.env("GRIDWATCH_LOG", "info,gridwatch::latency=debug");
         let mut process = Process::start(&mut command, &dir.join("gridwatch.log"))?;
         let patience = Instant::now() + Duration::from_secs(60);
         while !process.said().contains("watching ") {
@@ -294,13 +299,26 @@ impl Daemon {
         Ok(Self { process, ready, ready_at: Timestamp::now() })
     }
 
+    /// Milliseconds that each stage took to open an incident, by the stage's name, as far as the daemon tells.
+    pub fn stages(&self) -> BTreeMap<String, Vec<f64>> {
+        let mut stages = BTreeMap::<String, Vec<f64>>::new();
+        for line in plain(&self.process.said()).lines().filter(|line| line.contains("total_ms=")) {
+            for (name, value) in line.split_whitespace().filter_map(|word| word.split_once("_ms=")) {
+                if let Ok(value) = value.parse() {
+                    stages.entry(name.to_owned()).or_default().push(value);
+                }
+            }
+        }
+        stages
+    }
+
     /// Stops it in order; what it counted.
     pub fn stop(mut self) -> anyhow::Result<Said> {
         self.process.check_alive()?;
         let cpu_s = self.process.cpu()?.saturating_sub(self.ready.1).as_secs_f64();
         let ran_s = self.ready.0.elapsed().as_secs_f64();
         let in_order = self.process.stop(Duration::from_secs(60))?;
-        let log = self.process.said();
+        let log = plain(&self.process.said());
         let summary = log.lines().rev().find(|line| line.contains("stopped: "));
         let Some(summary) = summary.filter(|_| in_order) else {
             bail!("the daemon did not stop in order; see {}", self.process.log.display());
@@ -315,10 +333,18 @@ impl Daemon {
             received: number("pictures received").unwrap_or(0),
             decoded: number("decoded").unwrap_or(0),
             looked: number("looked at").unwrap_or(0),
-            inferred: number("inferred"),
+            quiet: number("quiet,").unwrap_or(0),
+            unchanged: number("unchanged,").unwrap_or(0),
             undelivered: number("messages undelivered").unwrap_or(0),
         })
     }
+}
+
+/// A log without the colours of a terminal.
+fn plain(log: &str) -> String {
+    let mut parts = log.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
 }
 
 impl Process {

@@ -132,6 +132,30 @@ pub fn quiet(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
+pub fn shadow(bench: &mut Bench) -> anyhow::Result<()> {
+    let (quiet, lane) = (bench.material.scene("quiet")?, bench.material.scene("lane")?);
+    let scenes = [&quiet, &quiet, &lane];
+    let plan = Plan { node: "gates = \"shadow\"\n", ..Plan::new("shadow", &scenes, 6) };
+    let mut live = Live::start(bench, &plan)?;
+    live.warm(bench.seconds(quiet.period_s + 20.0))?;
+    let status = live.status();
+    let outcome = live.finish()?;
+    let count = |name: &str| -> u64 {
+        let cameras = status.iter().filter_map(|status| status["cameras"].as_array()).flatten();
+        cameras.filter_map(|camera| camera["counts"][name].as_u64()).sum()
+    };
+    for (gate, what) in [
+        ("quiet", "changes among pictures that sizes called quiet"),
+        ("unchanged", "finds among pictures whose zones had not changed"),
+    ] {
+        let missed = count(&format!("{gate}_missed"));
+        let note = format!("{} pictures would have been spared", count(gate));
+        bench.report.row("shadow", what, (missed as f64, ""), None, Bar::Most(0.0), &note);
+    }
+    bench.truth("shadow", &outcome, DELAY_S_MAX);
+    Ok(())
+}
+
 pub fn streams(bench: &mut Bench) -> anyhow::Result<()> {
     for (name, what) in
         [("lane-h265", "H.265 1080p25, against floors"), ("lane-sub", "640x360, against floors")]
