@@ -48,6 +48,8 @@ impl Scene {
             credentials: None,
             transport,
             group: None,
+            patrolled: false,
+            priority: 1.0,
             place: Place::default(),
             model: String::new(),
             candidates: None,

@@ -76,6 +76,8 @@ fn camera(port: u16, path: &str, transport: Transport, credentials: Option<(&str
         }),
         transport,
         group: None,
+        patrolled: false,
+        priority: 1.0,
         place: Place::default(),
         model: String::new(),
         candidates: None,

@@ -11,7 +11,7 @@ use super::place::check_coordinates;
 use super::problem::did_you_mean;
 use super::secret::PasswordKeys;
 use super::zone::polygon_at;
-use super::{Model, Place, Secret, Zone, model};
+use super::{Model, PatrolPlan, Place, Secret, Zone, model};
 use crate::frame::CameraId;
 use crate::geometry::{Point, Polygon};
 
@@ -49,6 +49,10 @@ pub struct Camera {
     pub transport: Transport,
     /// Group, if it is in one.
     pub group: Option<String>,
+    /// Whether it is visited in turn with others of its group (`Config::patrols`).
+    pub patrolled: bool,
+    /// How much more often than others it is visited, 1 being normal.
+    pub priority: f64,
     /// Where it stands.
     pub place: Place,
     /// The model that looks at its pictures (key into `Config::models`).
@@ -87,6 +91,9 @@ pub(super) struct CameraKeys {
     pub candidates: Option<String>,
     /// Where it stands, in the city's words; copied into every event.
     pub place: Option<Place>,
+    /// How much more often than others it is visited in a patrol; 1 is normal. Default: 1.
+    #[schemars(range(min = 0.1, max = 10))]
+    pub priority: Option<f64>,
     /// Most bytes of compressed video kept in memory for it. Default: 8,000,000, which is 10 s at 6 Mbit/s.
     #[schemars(range(min = 500_000, max = 500_000_000))]
     pub ring_bytes_max: Option<usize>,
@@ -105,6 +112,9 @@ pub(super) struct GroupTable {
     #[serde(default)]
     #[expect(dead_code, reason = "read from the merged camera")]
     pub masks: Vec<Vec<Point>>,
+    /// For more cameras than this box can watch at once: they are visited in turn.
+    #[expect(dead_code, reason = "read by itself")]
+    pub patrol: Option<PatrolPlan>,
     /// Keys of its cameras.
     #[serde(flatten)]
     #[expect(dead_code, reason = "read from the merged camera")]
@@ -184,6 +194,8 @@ impl CameraTable {
             credentials,
             transport: keys.transport.unwrap_or(Transport::Tcp),
             group: self.group,
+            patrolled: false,
+            priority: keys.priority.unwrap_or(1.0),
             place,
             model,
             candidates,
@@ -217,6 +229,8 @@ impl fmt::Debug for Camera {
             .field("credentials", &self.credentials)
             .field("transport", &self.transport)
             .field("group", &self.group)
+            .field("patrolled", &self.patrolled)
+            .field("priority", &self.priority)
             .field("place", &self.place)
             .field("model", &self.model)
             .field("candidates", &self.candidates)

@@ -75,6 +75,8 @@ pub(super) enum Column {
     Model,
     /// `tcp` or `udp`.
     Transport,
+    /// Its priority in a patrol.
+    Priority,
     /// User name.
     Username,
     /// Password.
@@ -82,7 +84,7 @@ pub(super) enum Column {
 }
 
 /// Each column: where its value belongs in a camera's table, and the headers by which it is known.
-const COLUMNS: [(Column, &str, &[&str]); 15] = [
+const COLUMNS: [(Column, &str, &[&str]); 16] = [
     (
         Column::Id,
         "/id",
@@ -167,6 +169,7 @@ const COLUMNS: [(Column, &str, &[&str]); 15] = [
     (Column::Lat, "/place/lat", &["lat", "latitude", "纬度"]),
     (Column::Model, "/model", &["model", "模型"]),
     (Column::Transport, "/transport", &["transport", "传输方式", "传输协议"]),
+    (Column::Priority, "/priority", &["priority", "优先级", "巡检优先级"]),
     (Column::Username, "/username", &["username", "user", "用户名", "账号", "登录名"]),
     (Column::Password, "/password", &["password", "密码", "口令"]),
 ];

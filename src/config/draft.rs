@@ -10,6 +10,7 @@ use super::item::{Item, overlay};
 use super::load::{Reading, schema_of};
 use super::model::{self, Model};
 use super::names::{check_id, id_error};
+use super::patrol::{Plans, stays_out};
 use super::place::check_codes;
 use super::problem::{Problem, Scope, Severity, nearest};
 use super::scenario::Scenarios;
@@ -174,6 +175,11 @@ impl Reading<'_> {
                     "add a `[[zone]]` for it".to_owned(),
                 );
             }
+            if let Some(camera) = &mut camera {
+                camera.zones = std::mem::take(&mut draft.zones);
+                let planned = camera.group.as_ref().is_some_and(|name| layers.plans.contains_key(name));
+                camera.patrolled = planned && !stays_out(camera, &mut draft.item);
+            }
             let found = std::mem::take(&mut draft.item.problems);
             for problem in found {
                 draft.object(&problem);
@@ -184,9 +190,7 @@ impl Reading<'_> {
                 self.report.add(problem, &Scope::Setting);
             }
             match camera {
-                Some(camera) if draft.reasons.is_empty() => {
-                    cameras.push(Camera { zones: draft.zones, ..camera });
-                }
+                Some(camera) if draft.reasons.is_empty() => cameras.push(camera),
                 _ => {
                     let name = draft.text("name").unwrap_or(draft.id.as_str()).to_owned();
                     disabled.push(DisabledCamera { id: draft.id, name, problems: draft.reasons });
@@ -195,12 +199,25 @@ impl Reading<'_> {
         }
         (cameras, disabled)
     }
+
+    /// The patrols, checked against their cameras.
+    pub(super) fn patrols(&mut self, layers: Layers, cameras: &[Camera]) -> Plans {
+        let mut groups = layers.groups;
+        for (name, plan) in &layers.plans {
+            let Some((item, _)) = groups.get_mut(name) else { continue };
+            let of_group = |c: &&Camera| c.patrolled && c.group.as_ref() == Some(name);
+            plan.check(item, &cameras.iter().filter(of_group).collect::<Vec<_>>());
+            self.report.take(item, &Scope::Setting);
+        }
+        layers.plans
+    }
 }
 
 /// `[defaults]` and `[groups.NAME]`.
 pub(super) struct Layers {
     defaults: Item,
     groups: BTreeMap<String, (Item, Option<String>)>,
+    plans: Plans,
     /// For items of cameras without a group.
     none: Item,
 }
@@ -211,16 +228,20 @@ impl Layers {
         let mut defaults = reading.table("defaults", &Scope::Setting).unwrap_or_else(|| none.clone());
         check_codes(&mut defaults, grid_code_length);
         reading.report.take(&mut defaults, &Scope::Setting);
-        let mut groups = BTreeMap::new();
+        let (mut groups, mut plans) = (BTreeMap::new(), Plans::new());
         for (name, mut item) in reading.named("groups") {
             check_codes(&mut item, grid_code_length);
             let broken = item.problems.iter().find(|p| p.severity == Severity::Error);
             let broken =
                 broken.map(|p| format!("its group `{name}` is wrong: {} (line {})", p.message, p.line));
             reading.report.take(&mut item, &Scope::Setting);
+            let plan = item.json.remove("patrol").filter(|_| broken.is_none());
+            if let Some(plan) = plan.and_then(|plan| serde_json::from_value(plan).ok()) {
+                plans.insert(name.clone(), plan);
+            }
             groups.insert(name, (item, broken));
         }
-        Self { defaults, groups, none }
+        Self { defaults, groups, plans, none }
     }
 
     /// The keys of the camera's group, and what is wrong with them.

@@ -73,10 +73,13 @@ impl Item {
             (Some(choices), _) => self.one_of(name, &text.to_lowercase(), &at, &choices),
             (None, Some("number")) => {
                 let number = text.parse().ok().filter(|n: &f64| n.is_finite());
+                let inside = number.filter(|n| in_range(*n, schema));
                 if number.is_none() {
                     self.note(&at, Severity::Error, format!("`{name}` must be a number"), None);
+                } else if inside.is_none() {
+                    self.note(&at, Severity::Error, out_of_range(name, text, schema), None);
                 }
-                number.map(Value::from)
+                inside.map(Value::from)
             }
             _ => Some(Value::String(text.to_owned())),
         };

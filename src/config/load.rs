@@ -90,12 +90,14 @@ impl Reading<'_> {
             node
         });
         let (cameras, disabled) = self.cameras(drafts, &layers, &models, &broken_models);
+        let patrols = self.patrols(layers, &cameras);
         let fatal = self.report.fatal();
         let revision = revision(&self.read);
         let problems = self.report.finish(&self.source.path);
         match node {
             Some(node) if !fatal => {
-                let config = Config { revision, node, mqtt, evidence, models, scenarios, cameras, disabled };
+                let config =
+                    Config { revision, node, mqtt, evidence, models, scenarios, patrols, cameras, disabled };
                 Ok(Loaded { config, problems })
             }
             _ => Err(ConfigError::Invalid(problems)),

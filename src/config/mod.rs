@@ -13,6 +13,7 @@ mod model;
 mod mqtt;
 mod names;
 mod node;
+mod patrol;
 mod place;
 mod problem;
 mod report;
@@ -30,6 +31,7 @@ pub use load::{Loaded, load};
 pub use model::{Model, Provider, SHIPPED_MODEL};
 pub use mqtt::Mqtt;
 pub use node::Node;
+pub use patrol::{Connected, PatrolPlan};
 pub use place::Place;
 pub use problem::{ConfigError, Problem, Scope, Severity};
 pub use scenario::{Level, Rule, RuleKind, Scenario, Text};
@@ -55,6 +57,8 @@ pub struct Config {
     pub models: BTreeMap<String, Model>,
     /// Scenarios by id: the built-in ones and the operator's.
     pub scenarios: BTreeMap<String, Arc<Scenario>>,
+    /// How groups are visited in turn, by the group's name; their cameras are those with `patrolled`.
+    pub patrols: BTreeMap<String, PatrolPlan>,
     /// Cameras that can run.
     pub cameras: Vec<Camera>,
     /// Cameras whose config is wrong: published as disabled, with the reasons.

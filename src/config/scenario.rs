@@ -83,10 +83,14 @@ pub struct Rule {
     #[serde(default)]
     #[schemars(range(min = 0, max = 86_400))]
     pub clear_s: f64,
-    /// Longest time between two looks that still counts, in seconds: a longer gap (camera away, patrolled elsewhere) neither adds to the dwell nor clears.
+    /// Longest time between two looks that still counts, in seconds; after a longer gap (camera away, patrolled elsewhere) see `unseen_max_s`. It never clears.
     #[serde(default = "default_gap_s")]
     #[schemars(range(min = 1, max = 86_400))]
     pub gap_s: f64,
+    /// A gap longer than `gap_s` counts all the same, up to this many seconds, if the same object is seen in the same place after it; else what is there then begins anew. Incidents say how much of their time was unseen. 0: no such gap ever counts.
+    #[serde(default = "default_unseen_max_s")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub unseen_max_s: f64,
     /// Least share of the zone that must be covered, 0..1 (`obstruction`).
     #[serde(default)]
     #[schemars(range(min = 0, max = 1))]
@@ -130,6 +134,10 @@ fn default_inside_min() -> f32 {
 
 fn default_gap_s() -> f64 {
     60.0
+}
+
+fn default_unseen_max_s() -> f64 {
+    3600.0
 }
 
 /// One kind of incident: what it is called, how urgent it is, and the rule that finds it.
@@ -263,8 +271,9 @@ fn check_placeholders(item: &mut Item, pointer: &str, text: &str) {
 }
 
 /// Keys of a rule that only some kinds read.
-const ONLY_FOR: [(&str, &[RuleKind]); 12] = [
+const ONLY_FOR: [(&str, &[RuleKind]); 13] = [
     ("gap_s", &[RuleKind::Presence, RuleKind::Obstruction]),
+    ("unseen_max_s", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("classes", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("beside", &[RuleKind::Presence]),
     ("exempt", &[RuleKind::Presence, RuleKind::Obstruction]),

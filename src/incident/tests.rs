@@ -51,6 +51,8 @@ fn camera(zones: Vec<Zone>) -> Camera {
         credentials: None,
         transport: Transport::Tcp,
         group: None,
+        patrolled: false,
+        priority: 1.0,
         place: Place::default(),
         model: String::new(),
         candidates: None,

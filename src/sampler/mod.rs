@@ -11,6 +11,7 @@
 
 pub mod activity;
 pub mod budget;
+pub mod patrol;
 
 use std::time::Duration;
 

@@ -162,6 +162,31 @@ fn one_typo_among_a_thousand_cameras_costs_one_camera() {
     );
 }
 
+/// Who is visited in turn, and who is watched all the time.
+#[test]
+fn a_patrol_visits_its_group() {
+    let camera = |id: &str, more: &str, scenario: &str| {
+        format!("{CAMERA}{more}\n{ZONE}").replace("gate", id).replace("fire_lane", scenario)
+    };
+    let text = [
+        format!("{NODE}[groups.g]\npriority = 2\n[groups.g.patrol]\nslots = 1\n"),
+        camera("lane", "group = \"g\"", "fire_lane"),
+        camera("fence", "group = \"g\"\npriority = 0.5", "electronic_fence"),
+        camera("facade", "group = \"g\"", "thrown_object"),
+        camera("alone", "", "fire_lane"),
+    ];
+    let site = Site::new(&[("gridwatch.toml", text.concat().as_bytes())]);
+    let config = site.load().unwrap().config;
+    let plan = config.patrols["g"];
+    assert_eq!((plan.slots, plan.dwell_s, plan.connected), (1, 10.0, config::Connected::Always));
+    assert_eq!(plan.round_s(30), 300.0);
+    let patrolled: Vec<_> = config.cameras.iter().map(|c| (c.id.as_str(), c.patrolled, c.priority)).collect();
+    assert_eq!(
+        patrolled,
+        [("lane", true, 2.0), ("fence", true, 0.5), ("facade", false, 2.0), ("alone", false, 1.0)]
+    );
+}
+
 /// Wherever a password is put, rightly or wrongly, nothing that is printed or logged shows it.
 #[test]
 fn a_password_is_never_shown() {

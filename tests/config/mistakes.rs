@@ -202,6 +202,40 @@ fn of_cameras() {
 }
 
 #[test]
+fn of_patrols() {
+    // Cameras c-0, c-1, … of group `g`, each with a zone of this scenario.
+    let fleet = |patrol: &str, count: usize, scenario: &str| {
+        let one = |n: usize| {
+            format!("{CAMERA}group = \"g\"\n{ZONE}")
+                .replace("gate", &format!("c-{n}"))
+                .replace("fire_lane", scenario)
+        };
+        format!("{NODE}[groups.g.patrol]\n{patrol}\n{}", (0..count).map(one).collect::<String>())
+    };
+    let lane = |patrol: &str| fleet(patrol, 3, "fire_lane");
+    check(
+        "patrols",
+        &[
+            ("right", lane("slots = 2")),
+            (
+                "everything said",
+                lane("slots = 1\ndwell_s = 20\nconnected = \"visits\"\nconnect_ahead_s = 30"),
+            ),
+            ("no slots", lane("dwell_s = 10")),
+            ("out of range", lane("slots = 0\ndwell_s = 0.5\nconnect_ahead_s = 0")),
+            ("connected in other words", lane("slots = 2\nconnected = \"visit\"")),
+            ("unknown key", lane("slots = 2\ndwel_s = 10")),
+            ("not a table", format!("{NODE}[groups.g]\npatrol = 4\n{CAMERA}group = \"g\"\n{ZONE}")),
+            ("for all cameras", format!("{NODE}[defaults.patrol]\nslots = 4\n{CAMERA}{ZONE}")),
+            ("more slots than cameras", lane("slots = 3")),
+            ("thrown objects", fleet("slots = 1", 3, "thrown_object")),
+            ("rounds too long to confirm", fleet("slots = 1\ndwell_s = 200", 30, "fire_lane")),
+            ("priority out of range", camera("priority = 20")),
+        ],
+    );
+}
+
+#[test]
 fn of_zones() {
     let facade =
         |facade: &str| zone(&format!("facade = {{ {facade} }}\n")).replace("fire_lane", "thrown_object");

@@ -97,6 +97,8 @@ impl Watch {
             credentials: Some(credentials(password.unwrap_or("right"))),
             transport,
             group: None,
+            patrolled: false,
+            priority: 1.0,
             place: Place::default(),
             model: "none".into(),
             candidates: None,
