@@ -47,10 +47,11 @@ pub fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let pictures: f64 =
         log.lines().rev().find_map(|l| l.strip_suffix(" pictures")?.parse().ok()).unwrap_or(0.0);
     let sent = 25.0 * started.elapsed().as_secs_f64();
-    // It counts every 250th; a script that a busy machine keeps from reading is cheaper than one that keeps up.
-    let kept_up = if pictures < 0.9 * sent - 350.0 { "; it did NOT keep up" } else { "" };
+    // It says every 250th, and takes some seconds to begin.
+    let kept_up = pictures >= 0.9 * sent - 400.0;
+    let how = if kept_up { "" } else { "; the machine is too busy for it, nothing is held against it" };
     let (megabytes, threads) = (held.rss_bytes as f64 / 1e6, held.threads);
-    let note = format!("{megabytes:.0} MB, {threads} threads; {pictures:.0} of {sent:.0} pictures{kept_up}");
+    let note = format!("{megabytes:.0} MB, {threads} threads; {pictures:.0} of {sent:.0} pictures{how}");
     bench.report.row(
         "peers",
         "the Python script at 5 pictures/s, one camera",
@@ -59,7 +60,8 @@ pub fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         Bar::None,
         &note,
     );
-    bench.script = Some(Script { cores });
+    // A script that is kept from reading costs less than one that keeps up, and would be no floor.
+    bench.script = kept_up.then_some(Script { cores });
 
     let ours = bench.floors.inference_s(Path::new("models/street-v2.onnx"))?.value;
     let said =
