@@ -198,7 +198,7 @@ pub fn patrol(bench: &mut Bench) -> anyhow::Result<()> {
     let scene = bench.material.scene("lane-small")?;
     let scenes = [&scene];
     let tables = format!("[groups.all.patrol]\nslots = {SLOTS}\ndwell_s = {dwell_s}\n");
-    let keys = "group = \"all\"\nring_bytes_max = 250000";
+    let keys = "group = \"all\"\nring_bytes_max = 500000";
     let plan = Plan { keys, tables: &tables, ..Plan::new("patrol", &scenes, CAMERAS) };
     let mut live = Live::start(bench, &plan)?;
     live.warm(30.0)?;
