@@ -75,6 +75,22 @@ impl Appearance {
         fields.sort_unstable();
         fields[fields.len() / 2]
     }
+
+    /// How much brighter the other one is, in grey levels (the middle one of the nine fields), and how far the two looks are
+    /// apart but for that: for looks in different light.
+    pub fn distance_relit(&self, other: &Self) -> (i16, u16) {
+        let brighter = |i: usize| i16::from(other.0[i][0]) - i16::from(self.0[i][0]);
+        let mut lights: [i16; 9] = std::array::from_fn(brighter);
+        lights.sort_unstable();
+        let light = lights[lights.len() / 2];
+        let field = |i: usize| {
+            let colours = (1..3).map(|c| u16::from(self.0[i][c].abs_diff(other.0[i][c]))).sum::<u16>();
+            (brighter(i) - light).unsigned_abs() + colours
+        };
+        let mut fields: [u16; 9] = std::array::from_fn(field);
+        fields.sort_unstable();
+        (light, fields[fields.len() / 2])
+    }
 }
 
 /// Which model said so: its name and the hash of its file.

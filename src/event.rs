@@ -129,6 +129,9 @@ pub struct Incident {
     pub clock: Clock,
     /// Seconds for which it stayed.
     pub dwell_s: f64,
+    /// How many of these nobody looked (patrol, camera away), though the same object was there before and after; absent if none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unseen_s: f64,
     /// Covered share of the zone, 0..1.
     pub coverage: f32,
     /// The objects that matter, largest first.
@@ -143,6 +146,10 @@ pub struct Incident {
     pub config_revision: String,
     /// Pictures and clips.
     pub evidence: Vec<EvidenceRef>,
+}
+
+fn is_zero(seconds: &f64) -> bool {
+    *seconds == 0.0
 }
 
 /// The camera of an incident.

@@ -57,6 +57,9 @@ pub struct Observation {
     pub at: Captured,
     /// Seconds for which it has stayed, without unseen gaps beyond the policy.
     pub dwell_s: f64,
+    /// How many of these nobody looked (patrol, camera away), though the same object was there before and after.
+    #[serde(default)]
+    pub unseen_s: f64,
     /// Share of the zone that is covered now, 0..1; 0 where the rule does not measure it.
     pub coverage: f32,
     /// The objects that matter now, largest first; class `unknown` for static foreground no detector named.

@@ -240,7 +240,8 @@ impl Watch {
         };
         let Some(look) = look else { return };
         let at = &view.findings.captured;
-        let seen = if look.present { Seen::Yes { since: look.since } } else { Seen::No };
+        let known = look.known.or(look.since);
+        let seen = if look.present { Seen::Yes { since: look.since, known } } else { Seen::No };
         let (present, coverage) = (look.present, look.coverage);
         let before = self.look.replace(look);
         if let Some((stage, matter)) = self.dwell.look(at, seen) {
@@ -275,6 +276,7 @@ impl Watch {
             last_seen: matter.last_seen,
             at: *at,
             dwell_s: matter.dwell_s,
+            unseen_s: matter.unseen_s,
             coverage: if stage == Stage::Cleared { 0.0 } else { shown.map_or(0.0, |l| l.coverage) },
             objects: shown.map_or_else(Vec::new, |l| l.objects.clone()),
             trajectory: None,
@@ -291,6 +293,7 @@ impl Watch {
             last_seen: fall.last_seen,
             at: *at,
             dwell_s: fall.last_seen.seconds_since(&fall.first_seen),
+            unseen_s: 0.0,
             coverage: 0.0,
             objects: Vec::new(),
             trajectory: Some(Trajectory::clone(&fall.trajectory)),

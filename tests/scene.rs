@@ -164,8 +164,135 @@ fn a_lane_is_blocked_and_freed() {
         "nobody looked for five minutes: neither dwell nor clearance",
         LANE,
         &[(50.0, 1.0, car()), (350.0, 1.0, Shows::Nobody), (450.0, 1.0, car())],
+        &[(Suspected, 20.0), (Confirmed, 350.0)],
+    );
+    check(
+        "nobody looked for five minutes, and such gaps never count: neither dwell nor clearance",
+        &format!("{LANE}\nunseen_max_s = 0"),
+        &[(50.0, 1.0, car()), (350.0, 1.0, Shows::Nobody), (450.0, 1.0, car())],
         &[(Suspected, 20.0), (Confirmed, 420.0)],
     );
+}
+
+/// What a visit shows: objects with the grey that they are, and static foreground.
+#[derive(Clone, Copy)]
+struct Visit<'a> {
+    objects: &'a [(&'a str, [f32; 4], u8)],
+    foreground: Option<[f32; 4]>,
+    /// At the first look nothing of it is seen.
+    late: bool,
+}
+
+const EMPTY: Visit = Visit { objects: &[], foreground: None, late: false };
+
+/// Visits with so many looks, one in two seconds: what is said, with its second, its dwell and the unseen part of that.
+fn visits(rule: &str, every_s: f64, looks: u32, shows: &[Visit]) -> Vec<(Stage, i64, i64, i64)> {
+    let mut scene = Scene::new(&[zone(rule)]);
+    let mut said = Vec::new();
+    for (n, visit) in shows.iter().enumerate() {
+        for look in 0..looks {
+            let seen = !(visit.late && look == 0);
+            let object = |&(class, bbox, grey): &(&str, [f32; 4], u8)| Detection {
+                looks: Some(Appearance([[grey, 128, 128]; 9])),
+                ..Detection::new(class.into(), 0.8, bbox.into())
+            };
+            let boxes: Vec<BBox> = visit.foreground.filter(|_| seen).map(BBox::from).into_iter().collect();
+            let covered = 0.3 * boxes.len() as f32;
+            let findings = Findings {
+                captured: at(n as f64 * every_s + 2.0 * f64::from(look)),
+                size_px: (1280, 720),
+                objects: Some(visit.objects.iter().filter(|_| seen).map(object).collect()),
+                foreground: vec![ZoneForeground { zone: "zone".into(), covered, boxes, settled: true }],
+                movers: None,
+            };
+            said.extend(scene.observe(&findings, noon()));
+        }
+    }
+    let s = |seconds: f64| seconds.round() as i64;
+    let figures = |o: Observation| (o.stage, s(o.at.media.as_secs_f64()), s(o.dwell_s), s(o.unseen_s));
+    let mut figures: Vec<_> = said.into_iter().map(figures).collect();
+    figures.dedup_by_key(|said| said.0);
+    figures
+}
+
+#[test]
+fn what_stands_at_two_visits_has_stood_in_between() {
+    let shows = |objects| Visit { objects, foreground: None, late: false };
+    let car = shows(&[("car", CAR, 120)]);
+    let clouds = shows(&[("truck", CAR, 140)]);
+    let beside = shows(&[("car", [0.6, 0.6, 0.9, 0.9], 120), ("person", [0.55, 0.5, 0.6, 0.75], 60)]);
+    let late = Visit { late: true, ..car };
+    let parking = &PARKING.replace("dwell_s = 30", "dwell_s = 100");
+    // Twenty minutes apart.
+    let second = [(Confirmed, 1200, 1200, 1192)];
+    for rule in [LANE, parking] {
+        assert_eq!(visits(rule, 1200.0, 5, &[car, car]), second, "{rule}");
+        assert_eq!(visits(rule, 1200.0, 5, &[car, clouds]), second, "in other light: {rule}");
+        assert_eq!(visits(rule, 1200.0, 5, &[car, beside]), second, "somebody stands beside it: {rule}");
+        assert_eq!(
+            visits(rule, 1200.0, 1, &[car, car]),
+            [(Confirmed, 1200, 1200, 1200)],
+            "one look each: {rule}"
+        );
+        assert_eq!(visits(rule, 1200.0, 5, &[car, late]), [(Confirmed, 1202, 1202, 1192)], "{rule}");
+        // Gaps too long to know add nothing, and take nothing away.
+        let short = format!("{rule}\nunseen_max_s = 600");
+        assert_eq!(visits(&short, 1200.0, 5, &[car; 3]).iter().filter(|said| said.0 == Confirmed).count(), 0);
+        // Gone at one visit, it begins anew at the next.
+        let again = [(Confirmed, 3600, 1200, 1192)];
+        let came_back = visits(rule, 1200.0, 5, &[car, EMPTY, car, car]);
+        assert_eq!(
+            came_back.into_iter().filter(|said| said.0 == Confirmed).collect::<Vec<_>>(),
+            again,
+            "{rule}"
+        );
+        // It stays for five visits, and is gone at two.
+        let story = [[car; 5].as_slice(), &[EMPTY; 2]].concat();
+        let said = visits(rule, 300.0, 5, &story);
+        assert_eq!(
+            said.iter().map(|said| said.0).collect::<Vec<_>>(),
+            [Confirmed, Cleared],
+            "{rule}: {said:?}"
+        );
+        assert!(said[1].1 <= 1800, "both looks at an empty place count: {said:?}");
+    }
+    let heap = Visit { foreground: Some([0.6, 0.7, 0.8, 0.9]), ..EMPTY };
+    assert_eq!(visits(LANE, 1200.0, 5, &[heap, heap]), second, "cartons");
+    let cart = shows(&[("cart", CART, 90)]);
+    assert_eq!(visits(STALL, 1200.0, 5, &[cart, cart]), second, "any place in the zone will do");
+    let rule = "kind = 'presence'\nclasses = ['stall']\nbeside = ['person']\nany_object = true\nsuspect_s = 10\n\
+                dwell_s = 60\nclear_s = 10\nshift_max = 0.5";
+    let vendor = ("person", [0.62, 0.55, 0.66, 0.77], 70);
+    let mat = Visit { objects: &[vendor], foreground: Some([0.6, 0.75, 0.75, 0.85]), late: false };
+    let said = visits(rule, 1200.0, 5, &[mat, mat, mat]);
+    assert!(said.iter().any(|said| said.0 == Confirmed && said.3 > 1000), "a mat and its vendor: {said:?}");
+}
+
+#[test]
+fn another_at_the_next_visit_has_its_own_time() {
+    let shows = |objects| Visit { objects, foreground: None, late: false };
+    let first = shows(&[("car", CAR, 60)]);
+    let second = shows(&[("car", CAR, 120)]);
+    let third = shows(&[("truck", CAR, 200)]);
+    let next_to_it = shows(&[("car", [0.5, 0.6, 0.8, 0.9], 60)]);
+    let confirmed = |rule: &str, shows: &[Visit]| -> Vec<_> {
+        let said = [5, 1].into_iter().flat_map(|looks| visits(rule, 1200.0, looks, shows));
+        said.filter(|said| said.0 == Confirmed).collect()
+    };
+    let parking = &PARKING.replace("dwell_s = 30", "dwell_s = 100");
+    for rule in [LANE, parking] {
+        assert_eq!(confirmed(rule, &[first, second, third, first, second]), [], "{rule}");
+        assert_eq!(confirmed(rule, &[first, next_to_it, first, next_to_it]), [], "{rule}");
+        // The second one stays.
+        let stays = [(Confirmed, 2400, 1200, 1192), (Confirmed, 2400, 1200, 1200)];
+        assert_eq!(confirmed(rule, &[first, second, second]), stays, "{rule}");
+    }
+    let heap = |foreground| Visit { foreground: Some(foreground), ..EMPTY };
+    let heaps = [heap([0.6, 0.7, 0.8, 0.9]), heap([0.75, 0.6, 0.95, 0.8])];
+    assert_eq!(confirmed(LANE, &heaps.repeat(3)), [], "cartons at another place");
+    let cart = |bbox| [("cart", bbox, 90)];
+    let (here, there) = (cart(CART), cart([0.55, 0.55, 0.65, 0.7]));
+    assert_eq!(confirmed(STALL, &[shows(&here), shows(&there), shows(&here)]), []);
 }
 
 #[test]
@@ -660,7 +787,7 @@ fn any_findings() -> impl Strategy<Value = (f64, Findings)> {
         .prop_map(|(class, score, b)| Detection::new(class.into(), score, b.into()));
     let foreground = (any::<f32>(), prop::collection::vec(any::<[f32; 4]>(), 0..4), any::<bool>());
     (
-        0.0f64..90.0,
+        prop_oneof![0.0f64..90.0, 0.0f64..5000.0],
         prop::option::of(prop::collection::vec(object, 0..8)),
         prop::option::of(foreground),
         any::<(u32, u32)>(),
@@ -687,6 +814,7 @@ proptest! {
             findings.captured = at(time);
             for o in scene.observe(&findings, noon()) {
                 prop_assert!(o.dwell_s <= time + 1e-6);
+                prop_assert!((0.0..=o.dwell_s + 1e-6).contains(&o.unseen_s));
                 prop_assert!((0.0..=1.0).contains(&o.coverage));
             }
         }

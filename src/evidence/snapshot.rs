@@ -216,6 +216,7 @@ pub(super) mod tests {
             last_seen: captured(75.0),
             at: captured(75.0),
             dwell_s: 75.0,
+            unseen_s: 0.0,
             coverage: 0.42,
             objects,
             trajectory: None,

@@ -3,6 +3,9 @@
 use crate::config::Text;
 use crate::detection::Class;
 
+/// Shorter times without looks are not worth a word, in seconds.
+const UNSEEN_SAID_S: f64 = 1.0;
+
 /// What a description can mention.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Facts<'a> {
@@ -12,6 +15,8 @@ pub(super) struct Facts<'a> {
     pub zone: &'a str,
     /// Seconds, `{duration}`.
     pub dwell_s: f64,
+    /// How many of these nobody looked; said behind the sentence.
+    pub unseen_s: f64,
     /// 0..1, `{coverage}`.
     pub coverage: f32,
     /// What is there, `{classes}`.
@@ -50,9 +55,22 @@ pub(super) fn describe(template: &Text, facts: Facts<'_>) -> Text {
             rest = &rest[end..];
         }
         out.push_str(rest);
+        if facts.unseen_s >= UNSEEN_SAID_S {
+            out.push_str(&unseen(facts.unseen_s, chinese));
+        }
         out
     };
     Text { zh: fill(&template.zh, true), en: fill(&template.en, false) }
+}
+
+/// That for so long nobody looked, as a sentence of its own.
+fn unseen(seconds: f64, chinese: bool) -> String {
+    let duration = duration(seconds, chinese);
+    if chinese {
+        format!("（其中 {duration} 未查看，前后为同一物体。）")
+    } else {
+        format!(" (Nobody looked for {duration} of that time; the same object was there before and after.)")
+    }
 }
 
 /// `5 分 20 秒` or `5 min 20 s`; from an hour on without seconds, from a day on without minutes.
@@ -168,8 +186,15 @@ mod tests {
     #[test]
     fn names_are_filled_once_and_unknown_braces_stay() {
         let template = Text { zh: "{camera}{x}{zone}{".into(), en: "{camera} {{zone}} {classes".into() };
-        let facts =
-            Facts { camera: "{zone}", zone: "B", dwell_s: 0.0, coverage: 0.0, classes: &[], floor: None };
+        let facts = Facts {
+            camera: "{zone}",
+            zone: "B",
+            dwell_s: 0.0,
+            unseen_s: 0.0,
+            coverage: 0.0,
+            classes: &[],
+            floor: None,
+        };
         let text = describe(&template, facts);
         assert_eq!(text.zh, "{zone}{x}B{");
         assert_eq!(text.en, "{zone} {B} {classes");

@@ -237,6 +237,7 @@ impl Open {
             closed_reason: None,
             clock: observation.at.clock,
             dwell_s: 0.0,
+            unseen_s: 0.0,
             coverage: 0.0,
             objects: Vec::new(),
             trajectory: None,
@@ -317,12 +318,15 @@ impl Open {
     fn refresh_dwell(&mut self, seen: &Seen<'_>) {
         let incident = &mut self.incident;
         let counted = seen.observation.dwell_s;
-        let counted = if counted.is_finite() { counted.max(0.0) } else { 0.0 };
-        incident.dwell_s = if incident.first_seen < seen.observation.first_seen.wall {
-            seconds_between(incident.first_seen, incident.last_seen).max(counted)
+        let sound = |seconds: f64| if seconds.is_finite() { seconds.max(0.0) } else { 0.0 };
+        let (counted, unseen) = (sound(counted), sound(seen.observation.unseen_s));
+        if incident.first_seen < seen.observation.first_seen.wall {
+            incident.dwell_s = seconds_between(incident.first_seen, incident.last_seen).max(counted);
+            incident.unseen_s = incident.unseen_s.max(unseen);
         } else {
-            counted
-        };
+            (incident.dwell_s, incident.unseen_s) = (counted, unseen);
+        }
+        incident.unseen_s = incident.unseen_s.min(incident.dwell_s);
     }
 
     fn describe(&mut self, seen: &Seen<'_>) {
@@ -332,6 +336,7 @@ impl Open {
             camera: &incident.camera.name,
             zone: &incident.zone.name,
             dwell_s: incident.dwell_s,
+            unseen_s: incident.unseen_s,
             coverage: incident.coverage,
             classes: &classes,
             floor: incident.trajectory.as_ref().and_then(|path| path.floor),

@@ -72,6 +72,7 @@ fn observation(zone: &Zone, stage: Stage, from: f64, to: f64) -> Observation {
         last_seen: at(to),
         at: at(to),
         dwell_s: to - from,
+        unseen_s: 0.0,
         coverage: 0.43,
         objects: ["car", "unknown"]
             .map(|class| Detection::new(class.into(), 0.8, BBox { x0: 0.2, y0: 0.2, x1: 0.4, y1: 0.4 }))
@@ -377,6 +378,12 @@ fn descriptions() {
         let opened = observe(&mut Machine::default(), &camera, &zone, &seen).pop().expect("opened");
         text.extend(["  ", &opened.description.zh, "\n  ", &opened.description.en, "\n"]);
     }
+    let zone = zone("lane", "fire_lane");
+    let patrolled = Observation { unseen_s: 1230.0, ..observation(&zone, Stage::Confirmed, 0.0, 1240.0) };
+    let camera = camera(vec![zone.clone()]);
+    let opened = observe(&mut Machine::default(), &camera, &zone, &patrolled).pop().expect("opened");
+    assert_eq!((opened.dwell_s, opened.unseen_s), (1240.0, 1230.0));
+    text.extend(["visited twice\n  ", &opened.description.zh, "\n  ", &opened.description.en, "\n"]);
     insta::assert_snapshot!(text);
 }
 

@@ -4,6 +4,7 @@
 //! To add a kind: a file here, a variant of `config::RuleKind`, and an arm wherever the compiler then asks.
 
 pub mod dwell;
+mod gap;
 mod goods;
 pub mod obstruction;
 pub mod presence;
@@ -50,6 +51,8 @@ pub struct Look {
     pub present: bool,
     /// If given, what is there now has not been there for longer.
     pub since: Option<Captured>,
+    /// Since when the oldest of it has been known, whether or not that limits its time; `None`: as `since`.
+    pub known: Option<Captured>,
     /// Covered share of the zone, 0..1; 0 where the rule does not measure it.
     pub coverage: f32,
     /// The objects that matter, largest first, at most 16.
@@ -60,7 +63,7 @@ impl Look {
     fn new(present: bool, since: Option<Captured>, coverage: f32, mut objects: Vec<Detection>) -> Self {
         objects.sort_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
         objects.truncate(OBJECTS_MAX);
-        Self { present, since, coverage, objects }
+        Self { present, since, known: None, coverage, objects }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Anything covers the zone and stays: vehicles that stand, and static foreground that no detector has a name for.
 
+use std::time::Duration;
+
 use crate::config::Rule;
 use crate::detection::{Class, Detection, ZoneForeground};
 use crate::frame::Captured;
 use crate::geometry::{BBox, Polygon};
 use crate::observation::ZoneId;
-use crate::track::Track;
+use crate::track::{Track, stays_over_pause};
 
+use super::gap::{Looks, later};
 use super::stay::Stays;
 use super::{FOREGROUND_AGE, Look, SCORE_KEPT, View, hidden_by, high_enough, named, unnamed};
 
@@ -35,13 +38,19 @@ pub struct Obstruction {
     covered: Option<Covered>,
     /// Since when the background has been known without a break.
     settled: Option<Captured>,
+    looks: Looks,
 }
 
 /// Static foreground that covers enough of the zone.
 #[derive(Debug, Clone, Copy)]
 struct Covered {
     since: Captured,
+    /// When it did last; what was not looked at does not count.
     last: Captured,
+    /// Its largest part.
+    largest: BBox,
+    /// Whether nobody has looked for a while since.
+    unseen: bool,
     /// The stay that most of it belongs to, as far as a detector said: when another stay has it, it is another thing.
     stay: Option<u32>,
 }
@@ -64,6 +73,7 @@ impl Obstruction {
             held_by_foreground: false,
             covered: None,
             settled: None,
+            looks: Looks::new(rule),
         }
     }
 
@@ -121,6 +131,9 @@ impl Obstruction {
         blocked: bool,
         standing: &[Standing],
     ) {
+        if let (Some(gap), Some(covered)) = (self.looks.after_gap(at), &mut self.covered) {
+            (covered.last, covered.unseen) = (later(&covered.last, gap), true);
+        }
         if !blocked {
             self.covered = self.covered.filter(|c| at.seconds_since(&c.last) <= FOREGROUND_GONE_S);
             return;
@@ -129,16 +142,22 @@ impl Obstruction {
             |s: &Standing| -> f32 { foreground.boxes.iter().map(|b| b.intersection(&s.object.bbox)).sum() };
         let named = standing.iter().map(|s| (share(s), s)).filter(|(share, _)| *share > 0.0);
         let named = named.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, s)| s);
-        let first = Captured { media: at.media.saturating_sub(FOREGROUND_AGE), ..*at };
-        let covered = match (self.covered, named) {
-            (Some(covered), None) => Covered { last: *at, ..covered },
+        let largest = foreground.boxes.iter().max_by(|a, b| a.area().total_cmp(&b.area()));
+        let largest = largest.copied().unwrap_or(BBox { x0: 0.0, y0: 0.0, x1: 0.0, y1: 0.0 });
+        // Nobody knows what came and went meanwhile: what covers another place now has just come.
+        let known = self.covered.filter(|c| !c.unseen || stays_over_pause(&c.largest, &largest));
+        let age = if self.covered.is_some() && known.is_none() { Duration::ZERO } else { FOREGROUND_AGE };
+        let first = Captured { media: at.media.saturating_sub(age), ..*at };
+        let now =
+            |since: Captured, stay: Option<u32>| Covered { since, last: *at, largest, unseen: false, stay };
+        self.covered = Some(match (known, named) {
+            (Some(covered), None) => now(covered.since, covered.stay),
             (Some(covered), Some(s)) if covered.stay.is_none_or(|stay| stay == s.stay) => {
-                Covered { last: *at, stay: Some(s.stay), ..covered }
+                now(covered.since, Some(s.stay))
             }
-            (_, Some(s)) => Covered { since: s.since, last: *at, stay: Some(s.stay) },
-            (None, None) => Covered { since: first, last: *at, stay: None },
-        };
-        self.covered = Some(covered);
+            (_, Some(s)) => now(s.since, Some(s.stay)),
+            (None, None) => now(first, None),
+        });
     }
 
     /// The objects of the rule's classes that stay in the zone, and the boxes of those that do not.

@@ -12,6 +12,7 @@ use crate::geometry::{BBox, Polygon};
 use crate::observation::ZoneId;
 use crate::track::Track;
 
+use super::gap::{Looks, later};
 use super::goods::Goods;
 use super::stay::Stays;
 use super::{Look, SCORE_KEPT, View, hidden_by, high_enough, named, unnamed};
@@ -46,6 +47,7 @@ pub struct Presence {
     /// Who may be beside something, at the looks of the last seconds; without ids, which small boxes do not keep.
     persons: VecDeque<(Captured, Vec<BBox>)>,
     attended: Option<Attended>,
+    looks: Looks,
 }
 
 /// Somebody is or was beside what is in the zone.
@@ -68,6 +70,7 @@ impl Presence {
             zone: zone.clone(),
             persons: VecDeque::new(),
             attended: None,
+            looks: Looks::new(rule),
         }
     }
 
@@ -102,7 +105,8 @@ impl Presence {
         if self.rule.beside.is_empty() {
             let since = things.iter().filter_map(|(_, since)| *since).min_by_key(|since| since.media);
             let objects: Vec<Detection> = things.into_iter().map(|(object, _)| object).collect();
-            return Some(Look::new(!objects.is_empty(), since, 0.0, objects));
+            let look = Look::new(!objects.is_empty(), since, 0.0, objects);
+            return Some(Look { known: since.or(first_seen), ..look });
         }
         let beside = self.standing_by(at, boxes_of(&self.rule.beside, kept));
         // A nameless thing that looks a little like a person must not be its own vendor.
@@ -133,6 +137,9 @@ impl Presence {
     /// lasted for the dwell time, the thing holds the zone by itself: a stall whose vendor is away for lunch is not gone.
     fn attend(&mut self, at: &Captured, there: bool, came: Option<Captured>) {
         let looks_s = self.persons.iter().rev().nth(1).map_or(0.0, |(then, _)| at.seconds_since(then));
+        if let (Some(gap), Some(attended)) = (self.looks.after_gap(at), &mut self.attended) {
+            (attended.last, attended.there) = (later(&attended.last, gap), later(&attended.there, gap));
+        }
         let unattended_s = UNATTENDED_S.min(0.5 * self.rule.dwell_s).max(2.0 * looks_s.min(self.rule.gap_s));
         if let Some(attended) = &mut self.attended {
             if there {

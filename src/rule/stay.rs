@@ -7,6 +7,7 @@
 //! | something that looks quite different, or is much larger, stands there | another one: it gets a place of its own |
 //! | it is seen to leave by more than `shift_max` | the place is given up, and the next of a queue starts anew; if it is back within `clear_s`, it goes on |
 //! | it is not seen, and the background is as it was before | it has left |
+//! | nobody looked for longer than `gap_s` | whoever is there after it and looks alike, but for the light, has stayed |
 //! | a queue crawls | nobody stands: see [`Track::stands_s`] |
 //! | it shuffles about ([`Stays::following`]) | its place goes with it |
 //! | a second box on the same object | one thing, one place |
@@ -16,9 +17,12 @@ use crate::detection::Appearance;
 use crate::frame::Captured;
 use crate::geometry::BBox;
 use crate::observation::Stage;
-use crate::track::{STAND_S_MIN, Track, Tracker, apart, far, same_place};
+use crate::track::{
+    STAND_S_MIN, Track, Tracker, alike_in_any_light, apart, far, same_place, stays_over_pause,
+};
 
 use super::dwell::{Dwell, Seen};
+use super::gap::Looks;
 
 /// Most places remembered in one zone; more objects that stay side by side say nothing new.
 const STAYS_MAX: usize = 32;
@@ -50,6 +54,8 @@ struct Stay {
     left: bool,
     /// Whether the background has shown that something came here.
     shown: bool,
+    /// Whether nobody has looked for a while since it was last seen.
+    unseen: bool,
     dwell: Dwell,
 }
 
@@ -57,6 +63,10 @@ impl Stay {
     /// Whether the track looks like what stayed here; `differ` says how strictly that is asked.
     fn is_like(&self, track: &Track, differ: fn(&Appearance, &Appearance) -> bool) -> bool {
         let both = self.looks.as_ref().zip(track.appearance());
+        if self.unseen {
+            let alike = both.is_none_or(|(was, is)| alike_in_any_light(was, is));
+            return alike && stays_over_pause(&self.bbox, &track.bbox);
+        }
         both.is_none_or(|(was, is)| !differ(was, is))
     }
 
@@ -73,6 +83,7 @@ pub struct Stays {
     rule: Rule,
     /// Whether a place goes with its track.
     follows: bool,
+    looks: Looks,
     stays: Vec<Stay>,
     last_id: u32,
 }
@@ -80,7 +91,7 @@ pub struct Stays {
 impl Stays {
     /// Nobody has stayed yet.
     pub fn new(rule: &Rule) -> Self {
-        Self { rule: rule.clone(), follows: false, stays: Vec::new(), last_id: 0 }
+        Self { rule: rule.clone(), follows: false, looks: Looks::new(rule), stays: Vec::new(), last_id: 0 }
     }
 
     /// Nobody has stayed yet; who moves within the zone stays all the same, who leaves it does not.
@@ -91,7 +102,8 @@ impl Stays {
     /// Takes the tracks of one look that count in the zone, with all others for those who have left it; afterwards
     /// [`Self::seen`] says which of them stay.
     pub fn look(&mut self, at: &Captured, tracks: &[&Track], tracker: &Tracker) {
-        self.stays.iter_mut().for_each(|stay| stay.seen = false);
+        let gap = self.looks.after_gap(at).is_some();
+        self.stays.iter_mut().for_each(|stay| (stay.seen, stay.unseen) = (false, stay.unseen || gap));
         // Who stayed before goes first; then those who stand look for a place that was left without a track.
         let own = |track: &Track| {
             let stays = |s: &Stay| {
@@ -127,7 +139,7 @@ impl Stays {
                 let stay = &mut self.stays[index];
                 (stay.bbox, stay.track) = (track.bbox, track.id);
                 stay.looks = track.appearance().copied();
-                (stay.seen, stay.left) = (true, false);
+                (stay.seen, stay.left, stay.unseen) = (true, false, false);
             }
         }
         for (track, place) in tracks.iter().zip(&places) {
@@ -145,12 +157,13 @@ impl Stays {
                     seen: true,
                     left: false,
                     shown: false,
+                    unseen: false,
                     dwell: Dwell::new(&self.rule),
                 });
             }
         }
         for stay in &mut self.stays {
-            let seen = if stay.seen { Seen::Yes { since: Some(stay.since) } } else { Seen::No };
+            let seen = if stay.seen { Seen::since(stay.since) } else { Seen::No };
             stay.dwell.look(at, seen);
         }
         self.stays.retain(|stay| stay.dwell.matter().is_some());

@@ -32,6 +32,7 @@ fn incident(zone: &str, phase: Phase) -> Incident {
         closed_reason: None,
         clock: Clock::Arrival,
         dwell_s: 1.0,
+        unseen_s: 0.0,
         coverage: 0.5,
         objects: Vec::new(),
         trajectory: None,

@@ -37,7 +37,8 @@ pub fn assign(tracks: &[Track], at: &Captured, detections: &[&Detection]) -> Vec
                     .flatten()
                     .filter_map(|p| affinity(p, &detection.bbox))
                     .max_by(f32::total_cmp)
-                    .filter(|_| !unlike(track, detection));
+                    .filter(|_| !unlike(track, detection))
+                    .filter(|_| track.paused_s == 0.0 || track.outlasts(detection));
                 pairs.extend(best.map(|affinity| (affinity, t, d)));
             }
         }

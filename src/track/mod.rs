@@ -18,7 +18,7 @@ const SCORE_NEW_MIN: f32 = 0.25;
 const UNSEEN_S_MAX: f64 = 3.0;
 /// ... then it lives for this many intervals between pictures.
 const UNSEEN_INTERVALS: f64 = 2.5;
-/// No interval is believed to be longer than this, in seconds; beyond it the camera was away.
+/// No interval is believed to be longer than this, in seconds; beyond it the camera was away, or visited elsewhere.
 const INTERVAL_S_MAX: f64 = 30.0;
 /// Most tracks kept; a crowd of 300 is more than any rule counts, and matching costs tracks times detections.
 const TRACKS_MAX: usize = 300;
@@ -39,6 +39,13 @@ const DRIVES_SPEED_MIN: f32 = 0.3;
 const LOOKS_FAR: u16 = 36;
 /// ... and than this, another's that came to the place of one that was seen to move: the same object in the same light.
 const LOOKS_APART: u16 = 10;
+/// After a pause the light may be another by this many grey levels, ...
+const RELIT_MAX: u16 = 24;
+/// ... and looks that are further apart than this but for the light are another object's. Of any two vehicles, one pair in
+/// 35 is nearer than both, and would have to stand in the same place, too.
+const RELIT_APART: u16 = 14;
+/// What stood before a pause and stands there after it overlaps where it was by at least this much (intersection over union).
+const PAUSE_IOU_MIN: f32 = 0.6;
 /// Something has moved when two opposite edges of its box went the same way by at least this share of its size: who is
 /// hidden in part, or joined by a passer-by, moves one edge.
 const MOVED_SHARE: f32 = 0.08;
@@ -81,6 +88,8 @@ pub struct Track {
     other: Option<(Captured, Appearance)>,
     /// Where it stood before it moved.
     stood: Option<Stood>,
+    /// Seconds since its last sighting in which nobody looked.
+    paused_s: f64,
 }
 
 /// A place that a track has left.
@@ -110,6 +119,7 @@ impl Track {
             appearance: detection.looks,
             other: None,
             stood: None,
+            paused_s: 0.0,
         }
     }
 
@@ -161,12 +171,33 @@ impl Track {
     /// Whether this has come to the place that the track was just seen to leave, or where it was not seen at the last look,
     /// at this time, and looks different.
     fn is_successor(&self, detection: &Detection, last_look: &Captured) -> bool {
+        if self.paused_s > 0.0 {
+            return false; // That was asked when it was found again.
+        }
         let missed = self.last_seen.media < last_look.media;
         let stood = self.stood.as_ref();
         let back =
             stood.filter(|stood| !moved(&stood.place, &detection.bbox) && moved(&stood.place, &self.bbox));
         let looked = back.map_or(self.appearance.filter(|_| missed), |stood| stood.appearance);
         looked.zip(detection.looks).is_some_and(|(was, is)| apart(&was, &is))
+    }
+
+    /// Whether this, found after a pause, may be what was seen before it: somebody else may have come to its place meanwhile.
+    fn outlasts(&self, detection: &Detection) -> bool {
+        let looks = self.appearance.as_ref().zip(detection.looks.as_ref());
+        stays_over_pause(&self.bbox, &detection.bbox)
+            && looks.is_none_or(|(was, is)| alike_in_any_light(was, is))
+    }
+
+    /// Whether it may be there still when nobody has looked for a while: it was seen since the last such time, did not drive,
+    /// and is known well enough to be told from another.
+    fn may_outlast(&self) -> bool {
+        self.paused_s == 0.0 && !self.drives() && (self.sightings >= 2 || self.appearance.is_some())
+    }
+
+    /// Seconds for which looks have missed it.
+    fn unseen_s(&self, at: &Captured) -> f64 {
+        at.seconds_since(&self.last_seen) - self.paused_s
     }
 
     /// Notes the place that it leaves with this sighting.
@@ -236,6 +267,10 @@ impl Track {
         self.score_best = self.score_best.max(detection.score);
         self.last_seen = *at;
         self.sightings += 1;
+        if std::mem::take(&mut self.paused_s) > 0.0 {
+            // It was compared in its own way; what it looks like in this light is learnt anew.
+            (self.appearance, self.other) = (detection.looks, None);
+        }
         let votes = &mut self.votes;
         if let Some((_, score)) = votes.iter_mut().find(|(class, _)| *class == detection.class) {
             *score += detection.score;
@@ -261,6 +296,17 @@ pub fn far(a: &Appearance, b: &Appearance) -> bool {
 /// Whether two looks can hardly be those of one object in the same light.
 pub fn apart(a: &Appearance, b: &Appearance) -> bool {
     a.distance(b) > LOOKS_APART
+}
+
+/// Whether two looks may be those of one object, whatever the light was.
+pub fn alike_in_any_light(a: &Appearance, b: &Appearance) -> bool {
+    let (light, distance) = a.distance_relit(b);
+    light.unsigned_abs() <= RELIT_MAX && distance <= RELIT_APART
+}
+
+/// Whether what is found here after a time without looks may be what was there before.
+pub fn stays_over_pause(was: &BBox, is: &BBox) -> bool {
+    was.iou(is) >= PAUSE_IOU_MIN
 }
 
 /// Whether a box has moved, not only lost or won a part.
@@ -295,15 +341,20 @@ impl Tracker {
 
     /// Takes the objects of one picture; afterwards [`Tracker::tracks`] says which is which.
     pub fn observe(&mut self, at: &Captured, detections: &[Detection]) {
-        if let Some(last) = &self.last {
-            let interval_s = at.seconds_since(last).min(INTERVAL_S_MAX);
-            self.interval_s =
-                if self.interval_s == 0.0 { interval_s } else { 0.7 * self.interval_s + 0.3 * interval_s };
-        }
         let last_look = self.last.replace(*at).unwrap_or(*at);
+        let passed_s = at.seconds_since(&last_look);
+        let before_s = self.interval_s;
+        let interval_s = passed_s.min(INTERVAL_S_MAX);
+        self.interval_s = if before_s == 0.0 { interval_s } else { 0.7 * before_s + 0.3 * interval_s };
         let unseen_s_max = UNSEEN_S_MAX.max(UNSEEN_INTERVALS * self.interval_s);
+        if passed_s > unseen_s_max {
+            // Nobody looked: what stood may stand there still.
+            self.interval_s = before_s;
+            self.tracks.retain(Track::may_outlast);
+            self.tracks.iter_mut().for_each(|track| track.paused_s += passed_s);
+        }
         self.tracks.retain(|t| {
-            let unseen_s = at.seconds_since(&t.last_seen);
+            let unseen_s = t.unseen_s(at);
             // What was under way is not where it was; whoever is there now is somebody else.
             unseen_s <= unseen_s_max && !(t.drives() && unseen_s > SPEED_TRUSTED_S)
         });

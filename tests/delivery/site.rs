@@ -38,10 +38,14 @@ impl Site {
         std::fs::create_dir_all(dir.path().join("models")).expect("made");
         std::fs::write(dir.path().join("models/street-v2.onnx"), b"").expect("written");
         let node = format!("[node]\nsite = \"yuhua\"\nid = \"box-1\"\ndata_dir = \"data\"\n{mqtt}\n");
-        let cameras = [("gate", "fire_lane"), ("market", "street_vending"), ("tower", "thrown_object")];
-        let cameras = cameras.map(|(camera, scenario)| {
+        let cameras = [
+            ("gate", "group = \"square\"\n", "fire_lane"),
+            ("market", "group = \"square\"\n", "street_vending"),
+            ("tower", "", "thrown_object"),
+        ];
+        let cameras = cameras.map(|(camera, group, scenario)| {
             format!(
-                "[[camera]]\nid = \"{camera}\"\nname = \"{camera} camera\"\nurl = \"rtsp://127.0.0.1/{camera}\"\n\
+                "[[camera]]\nid = \"{camera}\"\nname = \"{camera} camera\"\nurl = \"rtsp://127.0.0.1/{camera}\"\n{group}\
                  [[zone]]\nid = \"zone\"\nname = \"东侧\"\ncamera = \"{camera}\"\nscenario = \"{scenario}\"\n\
                  polygon = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.9]]\n"
             )
@@ -89,6 +93,7 @@ impl Site {
             last_seen: self.at(to),
             at: self.at(to),
             dwell_s: to - from,
+            unseen_s: 0.0,
             coverage: 0.4,
             objects: vec![Detection::new("car".into(), 0.9, BBox { x0: 0.2, y0: 0.3, x1: 0.5, y1: 0.7 })],
             trajectory: None,

@@ -350,6 +350,7 @@ fn shot_of_miss(picture: &Picture, camera: &Camera, config: &Config, truth: &Tru
         last_seen: at,
         at,
         dwell_s: 0.0,
+        unseen_s: 0.0,
         coverage: truth.coverage.unwrap_or(0.0),
         objects: truth.bbox.map(object).into_iter().collect(),
         trajectory: None,
