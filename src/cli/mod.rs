@@ -7,6 +7,7 @@ mod demo;
 mod eval;
 pub mod models;
 mod online;
+mod poll;
 mod replay;
 mod run;
 pub mod schema;
@@ -52,6 +53,8 @@ enum Verb {
     Watch(watch::WatchArgs),
     /// Show how a running gridwatch is: cameras, staleness, load. 运行状态。
     Status(status::StatusArgs),
+    /// Ask a running node for one picture of each camera of a group. 一键轮询。
+    Poll(poll::PollArgs),
     /// List, inspect and fetch detectors. 模型。
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Verb::Adapt(args) => adapt::run(&args),
         Verb::Watch(args) => watch::run(args).map(done),
         Verb::Status(args) => status::run(&args),
+        Verb::Poll(args) => poll::run(args),
         Verb::Models(command) => models::run(command).map(done),
         Verb::Schema(args) => schema::run(args).map(done),
         Verb::Simulate(args) => simulate::run(args),

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
 use super::mqtt::{Arrival, Connection, Dial, MqttError, Outbound, PACKET_BYTES_MAX};
-use super::{Shared, json, verdict};
+use super::{Shared, command, json, verdict};
 use crate::event::NodeState;
 use crate::store::{MessageKind, OutboxRow, Payload, StoreError};
 
@@ -93,6 +93,7 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
     shared.counts.connections.fetch_add(1, Ordering::Relaxed);
     connection.subscribe(&shared.topics.verdicts())?;
     connection.subscribe(&shared.topics.camera_statuses())?;
+    connection.subscribe(&shared.topics.poll_command())?;
     say_node(shared, &mut connection, NodeState::Online).await?;
     {
         let mut cameras = shared.cameras.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,6 +108,7 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
             say_node(shared, &mut connection, NodeState::Draining).await?;
         }
         say_cameras(shared, &mut connection).await?;
+        command::say(shared, &mut connection).await?;
         while let Some(arrival) = connection.received() {
             take(shared, &mut connection, &arrival).await?;
         }
@@ -139,6 +141,10 @@ async fn take(shared: &Shared, connection: &mut Connection, arrival: &Arrival) -
             let gone = Outbound { topic: arrival.topic().to_owned(), payload: Vec::new(), retained: true };
             connection.publish(vec![gone], &mut Vec::new()).await?;
         }
+    } else if arrival.topic() == shared.topics.poll_command() {
+        shared.commands.take(arrival.payload(), arrival.retained());
+        // A refusal is said when the loop comes round.
+        shared.bell.notify_one();
     } else {
         verdict::take(shared, arrival.topic(), arrival.payload(), arrival.retained())?;
     }

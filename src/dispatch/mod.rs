@@ -1,9 +1,11 @@
-//! Dispatch: empties the outbox to the broker of the dispatch platform, tells how node and cameras are, takes verdicts.
+//! Dispatch: empties the outbox to the broker of the dispatch platform, tells how node and cameras are, takes verdicts and
+//! commands.
 //!
 //! One MQTT connection is disposable: whatever goes wrong on it, it is dropped and a new one made after a pause, and
 //! what the broker has not acknowledged is sent again, in the same order and with the same event ids. Statuses are
 //! state, not events: they do not pass through the outbox but are said anew on every connection.
 
+mod command;
 mod connection;
 mod mqtt;
 mod verdict;
@@ -16,14 +18,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 pub use mqtt::{Received, Subscription};
 
 use crate::config::{Config, Mqtt};
 use crate::event::topic::{TopicError, Topics};
-use crate::event::{CameraStatus, NodeState, NodeStatus};
+use crate::event::{CameraStatus, Command, NodeState, NodeStatus, PollReply};
 use crate::frame::CameraId;
 use crate::store::Store;
 
@@ -81,8 +83,9 @@ struct Shared {
     boot: Uuid,
     config_revision: String,
     configured: BTreeSet<CameraId>,
+    commands: command::Commands,
     cameras: Mutex<Cameras>,
-    /// Rung when `cameras` or `stop` changed.
+    /// Rung when `cameras`, `commands` or `stop` changed.
     bell: Notify,
     stop: Mutex<Option<Duration>>,
     counts: Counts,
@@ -125,6 +128,7 @@ impl Dispatch {
                 .chain(config.disabled.iter().map(|camera| &camera.id))
                 .cloned()
                 .collect(),
+            commands: command::Commands::new(config),
             cameras: Mutex::default(),
             bell: Notify::new(),
             stop: Mutex::new(None),
@@ -157,6 +161,18 @@ impl Dispatch {
         cameras.unsaid.insert(camera.clone());
         cameras.status.insert(camera.clone(), None);
         drop(cameras);
+        self.shared.bell.notify_one();
+    }
+
+    /// What the platform asks for, checked, at most one at work and four waiting; `None` at the second call. Who takes it
+    /// answers each with [`Self::reply`], at last with [`PollReply::Done`].
+    pub fn commands(&self) -> Option<mpsc::Receiver<Command>> {
+        self.shared.commands.receiver()
+    }
+
+    /// Answers a poll; never waits. A picture is read from the data directory when it is sent, and its topic is filled in.
+    pub fn reply(&self, reply: PollReply) {
+        self.shared.commands.reply(reply);
         self.shared.bell.notify_one();
     }
 

@@ -274,7 +274,7 @@ fn lost(error: impl std::fmt::Display) -> MqttError {
     MqttError::Lost(error.to_string())
 }
 
-/// A subscription of somebody who only watches: no will, no session kept; ends at the first error.
+/// A subscription of somebody who watches, or asks: no will, no session kept; ends at the first error.
 pub struct Subscription {
     connection: Connection,
 }
@@ -292,6 +292,18 @@ impl Subscription {
             Ok(Self { connection })
         };
         open.await.map_err(|e: MqttError| problem(mqtt, &e))
+    }
+
+    /// Publishes a message (not retained) and waits until the broker has it.
+    pub async fn publish(
+        &mut self,
+        mqtt: &Mqtt,
+        topic: String,
+        payload: Vec<u8>,
+    ) -> Result<(), super::DispatchError> {
+        let message = Outbound { topic, payload, retained: false };
+        let published = self.connection.publish(vec![message], &mut Vec::new()).await;
+        published.map_err(|e| problem(mqtt, &e))
     }
 
     /// Waits for the next message; safe to cancel.

@@ -5,10 +5,11 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::{CONTRACT, CameraStatus, IncidentEvent, NodeStatus, Verdict};
+use super::{CONTRACT, CameraStatus, IncidentEvent, NodeStatus, PollCommand, PollReply, Verdict};
 
 /// Names of the documents, as `gridwatch schema NAME` takes them.
-pub const DOCUMENTS: [&str; 5] = ["incident", "node-status", "camera-status", "verdict", "asyncapi"];
+pub const DOCUMENTS: [&str; 7] =
+    ["incident", "node-status", "camera-status", "verdict", "poll-command", "poll-reply", "asyncapi"];
 
 /// File name of a document's committed copy.
 pub fn file_name(document: &str) -> String {
@@ -22,6 +23,8 @@ pub fn document(name: &str) -> Option<Value> {
         "node-status" => of::<NodeStatus>(),
         "camera-status" => of::<CameraStatus>(),
         "verdict" => of::<Verdict>(),
+        "poll-command" => of::<PollCommand>(),
+        "poll-reply" => of::<PollReply>(),
         "asyncapi" => asyncapi(),
         _ => return None,
     })
@@ -138,12 +141,35 @@ fn asyncapi() -> Value {
                 "verdict",
                 parameters(&[("incident", "The incident's id.")]),
             ),
+            "pollCommand": channel(
+                format!("{node}/command/poll"),
+                "Asks for one fresh picture of each camera of a group, or of those named. Not to be retained. One poll runs, \
+                 four may wait; the same id again is the same poll.",
+                "pollCommand",
+                parameters(&[]),
+            ),
+            "pollReply": channel(
+                format!("{node}/reply/poll"),
+                "One message for each camera as it comes, then one that says `done`; or only one, with `refused`. Within \
+                 half a minute after the poll's turn came.",
+                "pollReply",
+                parameters(&[]),
+            ),
+            "polled": channel(
+                format!("{node}/cameras/{{camera}}/polled/{{poll}}.jpg"),
+                "A picture for a poll; the reply cites it by topic and SHA-256.",
+                "polled",
+                parameters(&[camera, ("poll", "The poll's id.")]),
+            ),
         },
         "operations": {
             "sayNodeStatus": operation("send", "nodeStatus", true, "Tells how the box is."),
             "sayCameraStatus": operation("send", "cameraStatus", true, "Tells how a camera is."),
             "sayIncident": operation("send", "incident", false, "Makes a statement about an incident."),
             "sendEvidence": operation("send", "evidence", false, "Sends a picture."),
+            "takePollCommand": operation("receive", "pollCommand", false, "Takes the command to poll cameras."),
+            "sayPollReply": operation("send", "pollReply", false, "Answers a poll."),
+            "sendPolled": operation("send", "polled", false, "Sends a picture for a poll."),
             "takeVerdict": operation("receive", "verdict", false, "Takes the platform's verdict."),
         },
         "components": { "messages": {
@@ -156,6 +182,9 @@ fn asyncapi() -> Value {
             },
             "evidence": { "title": "Picture", "contentType": "image/jpeg" },
             "verdict": { "title": "Verdict", "payload": schema("verdict") },
+            "pollCommand": { "title": "Poll", "payload": schema("poll-command") },
+            "pollReply": { "title": "Reply to a poll", "payload": schema("poll-reply") },
+            "polled": { "title": "Picture for a poll", "contentType": "image/jpeg" },
         } },
     })
 }

@@ -5,7 +5,10 @@
 //! <root>/v1/<site>/<node>/cameras/<camera>/status
 //! <root>/v1/<site>/<node>/cameras/<camera>/incidents/<kind>
 //! <root>/v1/<site>/<node>/cameras/<camera>/evidence/<incident>/<n>.jpg
+//! <root>/v1/<site>/<node>/cameras/<camera>/polled/<poll>.jpg
 //! <root>/v1/<site>/<node>/verdict/<incident>
+//! <root>/v1/<site>/<node>/command/poll
+//! <root>/v1/<site>/<node>/reply/poll
 //! ```
 
 use std::fmt::Write;
@@ -86,6 +89,21 @@ impl Topics {
         format!("{}/verdict/+", self.base)
     }
 
+    /// Where polls are asked for.
+    pub fn poll_command(&self) -> String {
+        format!("{}/command/poll", self.base)
+    }
+
+    /// Where polls are answered.
+    pub fn poll_reply(&self) -> String {
+        format!("{}/reply/poll", self.base)
+    }
+
+    /// A camera's picture for a poll.
+    pub fn polled(&self, camera: &CameraId, poll: &str) -> String {
+        format!("{}/cameras/{}/polled/{}.jpg", self.base, segment(camera.as_str()), segment(poll))
+    }
+
     /// The incident that a verdict's topic names; `None` for any other topic.
     pub fn verdict_of(&self, topic: &str) -> Option<Uuid> {
         topic.strip_prefix(&self.base)?.strip_prefix("/verdict/")?.parse().ok()
@@ -150,6 +168,9 @@ mod tests {
                 "city/grid/v1/yuhua/box-1/cameras/gate.1/evidence/01939e6a-0000-7000-8000-000000000001/2.jpg",
             ),
             (topics.verdicts(), "city/grid/v1/yuhua/box-1/verdict/+"),
+            (topics.poll_command(), "city/grid/v1/yuhua/box-1/command/poll"),
+            (topics.poll_reply(), "city/grid/v1/yuhua/box-1/reply/poll"),
+            (topics.polled(&camera, "7/+"), "city/grid/v1/yuhua/box-1/cameras/gate.1/polled/7%2F%2B.jpg"),
         ] {
             assert_eq!(got, want);
         }

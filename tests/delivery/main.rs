@@ -2,6 +2,7 @@
 
 mod broker;
 mod faults;
+mod polls;
 mod proxy;
 mod scripted;
 mod site;
@@ -59,12 +60,17 @@ fn check_against_the_contract(heard: &[Heard]) {
         compiler.compile(path.to_str().expect("a path"), &mut schemas).expect("a schema")
     };
     let [incident, node, camera] = ["incident", "node-status", "camera-status"].map(&mut compile);
+    let reply = compile("poll-reply");
     for message in heard.iter().filter(|m| m.topic.starts_with(BASE) && !m.payload.is_empty()) {
         let schema = match message.topic[BASE.len() + 1..].split('/').collect::<Vec<_>>()[..] {
             ["status"] => node,
             ["cameras", _, "status"] => camera,
             ["cameras", _, "incidents", _] => incident,
-            ["cameras", _, "evidence", _, _] | ["verdict", _] => continue,
+            ["reply", "poll"] => reply,
+            ["cameras", _, "evidence", _, _]
+            | ["cameras", _, "polled", _]
+            | ["verdict", _]
+            | ["command", "poll"] => continue,
             _ => panic!("no such topic in the contract: {}", message.topic),
         };
         if let Err(error) = schemas.validate(&message.json(), schema) {
