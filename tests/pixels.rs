@@ -285,6 +285,38 @@ fn what_came_while_nobody_looked_is_seen_against_the_reference() {
     assert!(covered_with(&[day], other, 20.0) < 0.02, "another view is learnt");
 }
 
+/// Visits of ten seconds, a picture in two seconds, twenty minutes apart: whether the zone is covered at each visit's end.
+fn check_visits(name: &str, shows: impl Fn(usize) -> (Look, Vec<Thing>), covered_at: &[bool]) {
+    let mut foreground = Foreground::new(&[("lane".into(), zone())]);
+    for (visit, &covered) in covered_at.iter().enumerate() {
+        let (look, things) = shows(visit);
+        let mut seen = None;
+        for picture_s in [0.0, 2.0, 4.0, 6.0, 8.0] {
+            let picture = picture(visit as f64 * 1200.0 + picture_s, look, &things);
+            seen = Some(foreground.observe(&picture, &[]).remove(0));
+        }
+        let seen = seen.expect("five pictures");
+        let agrees = if covered { (0.06..0.2).contains(&seen.covered) } else { seen.covered < 0.02 };
+        assert!(seen.settled && agrees, "{name}: {seen:?} at visit {visit}");
+    }
+}
+
+#[test]
+fn what_stands_at_two_visits_is_not_learnt_in_between() {
+    let heap = |visit: usize| if (1..4).contains(&visit) { vec![carton(120.0, 90.0)] } else { vec![] };
+    let story = [false, true, true, true, false];
+    check_visits("a heap", |visit| (PLAIN, heap(visit)), &story);
+    let gains = [1.0, 1.2, 0.85, 1.1, 0.8];
+    let light = |visit: usize| Look { gain: gains[visit], offset: 4.0 * visit as f32, ..PLAIN };
+    check_visits("a heap, in another light each time", |visit| (light(visit), heap(visit)), &story);
+    check_visits("nothing but light", |visit| (light(visit), vec![]), &[false; 5]);
+    let moves =
+        |visit: usize| if visit > 0 { vec![carton(60.0 + 30.0 * visit as f32, 90.0)] } else { vec![] };
+    check_visits("another heap each time", |visit| (PLAIN, moves(visit)), &[false, true, true, true, true]);
+    let shakes = |visit: usize| Look { shake: (visit as f32, -(visit as f32)), ..PLAIN };
+    check_visits("a mast that leans", |visit| (shakes(visit), heap(visit)), &story);
+}
+
 #[test]
 fn an_empty_hour_gives_a_reference_and_a_busy_one_does_not() {
     let due_at = |things: &dyn Fn(f64) -> Vec<Thing>| -> Vec<f64> {
