@@ -316,7 +316,10 @@ impl Watch {
         let rule = &self.zone.rule;
         let thirds =
             |s: f64, least: f64, most: f64| if s > 0.0 { (s / 3.0).clamp(least, most) } else { least };
-        let idle_s = thirds(rule.suspect_s.max(rule.dwell_s / 4.0), 1.0, 10.0);
+        // Who comes is seen two or three times within the dwell, and at once more often; a dwell of a few seconds has no time
+        // to lose, a long one bears a look in ten seconds.
+        let idle_s =
+            thirds(rule.suspect_s.max(rule.dwell_s / 4.0), 1.0, 10.0).max((0.4 * rule.dwell_s).min(4.0));
         match self.dwell.matter().map(|m| m.stage) {
             None => idle_s,
             // Something has appeared: is it staying?

@@ -13,6 +13,9 @@ pub struct RunArgs {
     config: PathBuf,
 }
 
+/// A camera of 3 Mbit/s takes about a thousandth of a core to receive.
+const CAMERAS_PER_NETWORK_THREAD: usize = 500;
+
 /// Runs the daemon until SIGINT or SIGTERM; a second signal stops at once.
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let loaded = crate::config::load(&args.config)?;
@@ -20,7 +23,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         eprintln!("{problem}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2) // Sockets only; decoding and models have threads of their own.
+        .worker_threads(network_threads(loaded.config.cameras.len())) // Sockets only.
         .enable_all()
         .build()
         .context("cannot start the network threads")?;
@@ -31,6 +34,12 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     })?;
     tracing::info!("stopped: {summary}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// One thread carries hundreds of cameras, and two that wake each other up cost more than one; decoding and models have
+/// threads of their own.
+fn network_threads(cameras: usize) -> usize {
+    (cameras / CAMERAS_PER_NETWORK_THREAD).clamp(1, 8)
 }
 
 /// First signal: stop in order. Second signal: stop now.

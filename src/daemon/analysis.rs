@@ -24,6 +24,7 @@ use crate::sampler::{Need, is_due_in_order};
 use crate::scene::Scene;
 
 use super::desk::{self, Desk};
+use super::gate::Gate;
 use super::gauge::Counts;
 use super::intake::{PostBox, Task, Work};
 
@@ -98,10 +99,19 @@ pub struct Analysis {
     roads: HashSet<ZoneId>,
     /// What has not been reported yet.
     counts: Counts,
+    gate: Gate,
+    /// What was wanted when the work in hand was made, and whether the packet gate would have spared it.
+    need: Need,
+    spared: bool,
+    /// When the newest unit of the work in hand came, when the work began, and how long decoding took.
+    arrived: Instant,
+    began: Instant,
+    decoding: Duration,
     /// When the work in hand should be done.
     deadline: Instant,
     /// Time spent waiting for inferences, and the processor time that they took, since the last report.
     waited: Duration,
+    waited_before: Duration,
     inference: Duration,
     /// In all, for the log.
     undecodable: u64,
@@ -148,8 +158,15 @@ impl Analysis {
             clips: Vec::new(),
             roads: HashSet::new(),
             counts: Counts::default(),
+            gate: Gate::new(&camera.zones, desk.gates()),
+            need: Need::default(),
+            spared: false,
+            arrived: Instant::now(),
+            began: Instant::now(),
+            decoding: Duration::ZERO,
             deadline: Instant::now(),
             waited: Duration::ZERO,
+            waited_before: Duration::ZERO,
             inference: Duration::ZERO,
             undecodable: 0,
             inference_failed: 0,
@@ -171,8 +188,9 @@ impl Analysis {
 
     /// Does what an access unit led to; `keys` is the thread's decoder for single key pictures.
     pub fn work(&mut self, task: Task, keys: &mut KeyDecoder, looked: &mut dyn FnMut(Looked<'_>)) {
-        let Task { work, at, need, deadline } = task;
-        self.deadline = deadline;
+        let Task { work, at, need, deadline, spared, arrived } = task;
+        (self.arrived, self.began, self.waited_before) = (arrived, Instant::now(), self.waited);
+        (self.deadline, self.need, self.spared) = (deadline, need, spared);
         match work {
             Work::Tend => {
                 if at.media.saturating_sub(self.decoded) > DECODER_KEPT {
@@ -270,6 +288,7 @@ impl Analysis {
 
     fn look(&mut self, picture: Picture, due: bool, looked: &mut dyn FnMut(Looked<'_>)) {
         self.counts.decoded += 1;
+        self.decoding = self.began.elapsed();
         let picture = &evidence::mask::apply(picture, &self.camera.masks);
         let captured = picture.captured;
         let movers = self.find_movers(picture);
@@ -286,7 +305,7 @@ impl Analysis {
         if due {
             self.looked = Some(captured.media);
             self.counts.looked += 1;
-            findings.objects = self.detect(picture);
+            findings.objects = self.detect_what_changed(picture);
             if let Some(foreground) = &mut self.foreground {
                 let objects = findings.objects.as_deref().unwrap_or_default();
                 findings.foreground = foreground.observe(picture, &persons(objects, PASSER_SCORE_MIN));
@@ -334,6 +353,22 @@ impl Analysis {
         found.map_err(|error| self.inference_failed(&error)).ok()
     }
 
+    /// What is in the picture: what was there before, if no zone has changed, else what the detector finds.
+    fn detect_what_changed(&mut self, picture: &Picture) -> Option<Vec<Detection>> {
+        let at = picture.captured.media;
+        let verdict = self.gate.ask(picture, &self.need, &mut self.counts);
+        self.counts.quiet_missed += u64::from(self.spared && verdict.changed == Some(true));
+        if !self.need.every_picture {
+            self.post.lock().shown.push((at, verdict.changed));
+        }
+        if verdict.known.is_some() {
+            return verdict.known;
+        }
+        let found = self.detect(picture)?;
+        self.gate.inferred(at, &verdict, &found, &mut self.counts);
+        Some(found)
+    }
+
     fn inference_failed(&mut self, error: &DetectError) {
         self.counts.inference_failed += 1;
         self.inference_failed += 1;
@@ -365,9 +400,29 @@ impl Analysis {
         let model = self.detector.as_ref().map(Detector::stamp);
         for said in self.desk.observe(&self.camera, &zone, seen, model, pictures) {
             if said.phase == Phase::Opened {
+                self.tell_latency(said.incident);
                 self.plan_clip(&zone, seen, said.incident);
             }
         }
+    }
+
+    /// How long each stage took from the arrival of the picture to the statement on disk; with the broker's
+    /// acknowledgement (`dispatch`) that is the latency of an alert.
+    fn tell_latency(&self, incident: Uuid) {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let (queued, all) = (self.began.saturating_duration_since(self.arrived), self.arrived.elapsed());
+        let (decoded, waited) = (self.decoding, self.waited.saturating_sub(self.waited_before));
+        let rest = all.saturating_sub(queued + decoded + waited);
+        tracing::debug!(
+            target: "gridwatch::latency",
+            %incident,
+            queue_ms = ms(queued),
+            decode_ms = ms(decoded),
+            detect_ms = ms(waited),
+            rules_and_evidence_ms = ms(rest),
+            total_ms = ms(all),
+            "opened"
+        );
     }
 
     fn plan_clip(&mut self, zone: &Zone, seen: &Observation, incident: Uuid) {

@@ -110,7 +110,7 @@ impl Cameras {
             let analysis = Analysis::new(Arc::clone(&camera), Some(detector), Arc::clone(desk));
             all.load.watch(&camera, analysis.post().clone());
             let grant = Arc::clone(all.load.grant());
-            let intake = Intake::new(&camera, analysis.post().clone(), grant);
+            let intake = Intake::new(&camera, analysis.post().clone(), grant, config.node.gates);
             let station = pool.station(camera.id.clone(), analysis);
             let live = Live { intake, station, queue: Arc::clone(pool.queue()), states };
             let counters = Arc::new(Counters::default());

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use uuid::Uuid;
 
-use crate::config::{Camera, Config, Model, Zone};
+use crate::config::{Camera, Config, Gates, Model, Zone};
 use crate::detect::foreground::Light;
 use crate::detection::ModelStamp;
 use crate::event::{EvidenceKind, EvidenceRef, Incident, IncidentEvent};
@@ -58,6 +58,11 @@ impl Desk {
     /// The capture time in the operators' time zone, in which hours are meant.
     pub fn local(&self, captured: &Captured) -> DateTime {
         self.config.node.timezone.to_datetime(captured.wall)
+    }
+
+    /// Whether pictures in which nothing has changed are spared.
+    pub fn gates(&self) -> Gates {
+        self.config.node.gates
     }
 
     /// Seconds of clip before and after.

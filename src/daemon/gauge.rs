@@ -15,6 +15,14 @@ pub struct Counts {
     pub undecodable: u64,
     /// Inferences that failed.
     pub inference_failed: u64,
+    /// Key pictures that were due and stayed compressed because the sizes of access units told that nothing moved.
+    pub quiet: u64,
+    /// Of those looked at all the same in shadow mode, how many showed a change in a zone.
+    pub quiet_missed: u64,
+    /// Decoded pictures that were not inferred again because no zone had changed.
+    pub unchanged: u64,
+    /// Of those inferred all the same in shadow mode, how many showed something new in a zone.
+    pub unchanged_missed: u64,
     /// Pictures that waited for a thread until a newer one made them superfluous.
     pub overtaken: u64,
 }
@@ -26,6 +34,10 @@ impl std::ops::AddAssign for Counts {
         self.looked += more.looked;
         self.undecodable += more.undecodable;
         self.inference_failed += more.inference_failed;
+        self.quiet += more.quiet;
+        self.quiet_missed += more.quiet_missed;
+        self.unchanged += more.unchanged;
+        self.unchanged_missed += more.unchanged_missed;
         self.overtaken += more.overtaken;
     }
 }

@@ -1,4 +1,4 @@
-//! One camera's compressed side, on the camera's own task: ring and sampler; what is to be looked at becomes a task.
+//! One camera's compressed side, on the camera's own task: ring, packet gate, sampler; what is to be looked at becomes a task.
 //!
 //! Nothing here decodes, so an access unit that nobody needs costs a lock and a place in the ring.
 
@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use super::gauge::Counts;
 use super::load::Grant;
 use crate::camera::Ring;
-use crate::config::{Camera, RuleKind, Zone};
+use crate::config::{Camera, Gates, RuleKind, Zone};
 use crate::frame::{AccessUnit, Captured};
+use crate::sampler::activity::Activity;
 use crate::sampler::{Decode, Need, Sampler};
 
 /// Rules are asked anew after so many seconds even if nothing was decoded: their hours may have begun.
@@ -28,8 +29,10 @@ pub struct Post {
     pub clip_due: Option<Duration>,
     /// What happened so far.
     pub counts: Counts,
-    /// When a picture was last looked at.
+    /// When a picture was last looked at, or the sizes of access units told that it need not be.
     pub looked: Option<Instant>,
+    /// What looks have shown since the camera's task was last told: when, and whether a zone had changed.
+    pub shown: Vec<(Duration, Option<bool>)>,
     /// Processor time spent on this camera so far, inferences included.
     pub spent: Duration,
 }
@@ -55,6 +58,7 @@ impl PostBox {
             clip_due: None,
             counts: Counts::default(),
             looked: None,
+            shown: Vec::new(),
             spent: Duration::ZERO,
         })))
     }
@@ -77,6 +81,10 @@ pub struct Task {
     pub need: Need,
     /// When it should be done.
     pub deadline: Instant,
+    /// When the newest access unit came.
+    pub arrived: Instant,
+    /// Whether the packet gate would have spared it (shadow mode).
+    pub spared: bool,
 }
 
 /// The kinds of work.
@@ -120,15 +128,27 @@ pub struct Intake {
     unfed: Option<Vec<AccessUnit>>,
     last_task: Option<Duration>,
     grant: Arc<Grant>,
+    activity: Activity,
+    gates: Gates,
     /// A camera without zones is only received.
     watched: bool,
 }
 
 impl Intake {
     /// A camera that has sent nothing yet.
-    pub fn new(camera: &Camera, post: PostBox, grant: Arc<Grant>) -> Self {
+    pub fn new(camera: &Camera, post: PostBox, grant: Arc<Grant>, gates: Gates) -> Self {
         let watched = !camera.zones.is_empty();
-        Self { post, sampler: Sampler::default(), unfed: None, last_task: None, grant, watched }
+        let activity = Activity::default();
+        Self {
+            post,
+            sampler: Sampler::default(),
+            unfed: None,
+            last_task: None,
+            grant,
+            activity,
+            gates,
+            watched,
+        }
     }
 
     /// Takes the next access unit; gives what is to be done because of it.
@@ -137,6 +157,8 @@ impl Intake {
         let post = self.post.clone();
         let mut post = post.lock();
         post.counts.units += 1;
+        post.shown.drain(..).for_each(|(at, changed)| self.activity.looked(at, changed));
+        self.activity.note(&unit);
         if unit.key || unit.after_loss {
             self.unfed = None;
         } else if let Some(unfed) = &mut self.unfed {
@@ -146,7 +168,13 @@ impl Intake {
         if need.picture_every_s.is_none() {
             self.unfed = None;
         }
-        let decode = self.sampler.decide(&unit, need);
+        let mut decode = self.sampler.decide(&unit, need);
+        let spared = matches!(decode, Decode::KeyPicture | Decode::Forward) && self.is_quiet(&need, at);
+        post.counts.quiet += u64::from(spared);
+        if spared && self.gates == Gates::On {
+            post.looked = Some(Instant::now());
+            decode = Decode::No;
+        }
         post.ring.push(unit.clone());
         let clip_due = post.clip_due.is_some_and(|due| at.media >= due);
         let work = match decode {
@@ -164,13 +192,23 @@ impl Intake {
         };
         let work = work.or_else(tend)?;
         self.last_task = Some(at.media);
-        let deadline = Instant::now() + within(&work, &need);
-        Some(Task { work, at, need, deadline })
+        let arrived = Instant::now();
+        let deadline = arrived + within(&work, &need);
+        Some(Task { work, at, need, deadline, arrived, spared })
     }
 
     /// What waited was thrown away: nothing more can be decoded forward up to the next key picture.
     pub fn lost_the_thread(&mut self) {
         self.unfed = None;
+    }
+
+    /// Whether what is due may be spared because the sizes of access units tell that nothing has moved since the last look.
+    fn is_quiet(&self, need: &Need, at: Captured) -> bool {
+        let blind_s = self.sampler.last_looked().map(|last| at.media.saturating_sub(last).as_secs_f64());
+        self.gates != Gates::Off
+            && !need.urgent
+            && blind_s.is_some_and(|blind_s| blind_s < need.blind_s_max)
+            && self.activity.may_skip()
     }
 
     /// The units that a forward decode still needs: those since the last one, or the whole group up to now.
@@ -183,5 +221,125 @@ impl Intake {
         let whole = group.last().is_some_and(|last| last.captured.media == at.media);
         self.unfed = whole.then(Vec::new);
         whole.then(|| group.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Place, Scenario, Transport};
+    use crate::frame::{Clock, Codec};
+    use crate::geometry::{Point, Polygon};
+
+    fn camera(scenario: &str, ring_bytes_max: usize) -> Camera {
+        let scenario = Arc::clone(&Scenario::built_in()[scenario]);
+        let corners = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]].map(Point::from);
+        let zone = Zone {
+            id: "zone".into(),
+            name: "zone".into(),
+            revision: "r1".into(),
+            polygon: Polygon::new(corners.to_vec()).unwrap(),
+            rule: scenario.rule.clone(),
+            scenario,
+            hours: crate::config::Hours::default(),
+            facade: None,
+        };
+        Camera {
+            id: "gate".into(),
+            name: "gate".into(),
+            url: "rtsp://127.0.0.1/".parse().unwrap(),
+            credentials: None,
+            transport: Transport::Tcp,
+            group: None,
+            place: Place::default(),
+            model: String::new(),
+            candidates: None,
+            patrolled: false,
+            priority: 1.0,
+            ring_bytes_max,
+            stall_s: 10.0,
+            masks: Vec::new(),
+            zones: vec![zone],
+        }
+    }
+
+    fn unit(number: usize, key: bool, after_loss: bool) -> AccessUnit {
+        let media = Duration::from_millis(40 * number as u64);
+        let captured = Captured { wall: jiff::Timestamp::UNIX_EPOCH, media, clock: Clock::Arrival };
+        let data = vec![0; 1000].into();
+        AccessUnit { captured, codec: Codec::H264, key, after_loss, data, pts_90k: 0 }
+    }
+
+    fn intake(scenario: &str, ring_bytes_max: usize, every_s: f64) -> Intake {
+        let camera = camera(scenario, ring_bytes_max);
+        let post = PostBox::new(&camera);
+        if every_s > 0.0 {
+            post.lock().need = Need { picture_every_s: Some(every_s), ..Need::default() };
+        }
+        Intake::new(&camera, post, Arc::default(), Gates::Off)
+    }
+
+    /// Numbers of the units of each forward decode.
+    fn forward(task: Option<Task>) -> Option<Vec<usize>> {
+        let number = |unit: &AccessUnit| unit.captured.media.as_millis() as usize / 40;
+        match task?.work {
+            Work::Forward(units) => Some(units.iter().map(number).collect()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_group_is_decoded_forward_without_holes() {
+        let mut intake = intake("fire_lane", 1 << 20, 2.0);
+        let (mut fed, mut runs) = (Vec::new(), 0);
+        for number in 0..500 {
+            if let Some(units) = forward(intake.take(unit(number, number == 0, false))) {
+                assert_eq!(units.last(), Some(&number), "up to the newest");
+                fed.extend(units);
+                runs += 1;
+            }
+        }
+        assert_eq!(fed, (0..=*fed.last().unwrap()).collect::<Vec<_>>());
+        assert!((8..=12).contains(&runs), "{runs}");
+        // What waited was thrown away: from the key picture again.
+        intake.lost_the_thread();
+        let next = (500..600).find_map(|number| forward(intake.take(unit(number, false, false))));
+        assert_eq!(next.and_then(|units| units.first().copied()), Some(0));
+        // After a loss nothing, up to the next key picture.
+        let none = (600..700).find_map(|number| forward(intake.take(unit(number, false, number == 600))));
+        assert_eq!(none, None);
+        let again = (700..900).find_map(|number| forward(intake.take(unit(number, number == 700, false))));
+        assert_eq!(again.and_then(|units| units.first().copied()), Some(700));
+    }
+
+    #[test]
+    fn a_group_larger_than_the_ring_waits_for_its_next_key_picture() {
+        let mut intake = intake("fire_lane", 10_000, 2.0);
+        let tasks = (0..500).filter_map(|number| intake.take(unit(number, number == 0, false)));
+        let works: Vec<_> = tasks.map(|task| matches!(task.work, Work::Forward(_))).collect();
+        assert!(!works.is_empty() && works.iter().all(|forward| !forward), "{works:?}");
+    }
+
+    #[test]
+    fn what_is_not_needed_stays_compressed() {
+        let mut thrown = intake("thrown_object", 1 << 20, 0.0);
+        let tasks = (0..100).filter_map(|number| thrown.take(unit(number, number % 50 == 0, false)));
+        assert_eq!(tasks.filter(|task| matches!(task.work, Work::InOrder(_))).count(), 100);
+        // Key pictures every two seconds, one wanted every four; every five seconds the rules are asked anew.
+        let mut dwell = intake("fire_lane", 1 << 20, 4.0);
+        let (mut keys, mut tends) = (0, 0);
+        for number in 0..1500 {
+            match dwell.take(unit(number, number % 50 == 0, false)).map(|task| task.work) {
+                Some(Work::Key(unit)) => keys += u32::from(unit.key),
+                Some(Work::Tend) => tends += 1,
+                other => assert!(other.is_none(), "{other:?}"),
+            }
+        }
+        assert_eq!((keys, tends), (15, 0));
+        let post = dwell.post.clone();
+        post.lock().clip_due = Some(Duration::from_secs(61));
+        let due = (1500..1550).find_map(|number| dwell.take(unit(number, false, false)));
+        assert_eq!(due.map(|task| task.at.media), Some(Duration::from_secs(61)));
+        assert_eq!(post.lock().counts.units, 1526);
     }
 }

@@ -12,6 +12,7 @@
 mod analysis;
 mod cameras;
 mod desk;
+mod gate;
 mod gauge;
 mod intake;
 mod load;
@@ -82,13 +83,22 @@ pub struct Summary {
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Counts { units, decoded, looked, undecodable, inference_failed, overtaken } = self.counts;
+        let Counts { units, decoded, looked, undecodable, inference_failed, overtaken, .. } = self.counts;
+        let Counts { quiet, quiet_missed, unchanged, unchanged_missed, .. } = self.counts;
         write!(
             f,
-            "{:.0} s; {units} pictures received, {decoded} decoded, {looked} looked at, {overtaken} overtaken, \
+            "{:.0} s; {units} pictures received, {decoded} decoded, {looked} looked at, {quiet} quiet, {unchanged} unchanged, \
+             {overtaken} overtaken, \
              {undecodable} undecodable, {inference_failed} inferences failed; {} incidents opened, {} closed, {} messages undelivered",
             self.ran_s, self.opened, self.closed, self.undelivered
-        )
+        )?;
+        if quiet_missed + unchanged_missed > 0 {
+            write!(
+                f,
+                "; in shadow: {quiet_missed} of the quiet had changed, {unchanged_missed} of the unchanged held something new"
+            )?;
+        }
+        Ok(())
     }
 }
 

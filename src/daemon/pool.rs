@@ -372,3 +372,90 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing is half done while one of these is held; a panic inside an analysis is caught before.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{AccessUnit, Captured, Clock, Codec};
+    use crate::sampler::Need;
+
+    /// `K` a key picture, `F` two units to be decoded forward, `f` the same from a key picture on, `I` a unit in order,
+    /// `T` tend.
+    fn task(kind: char, at_s: u64) -> Task {
+        let captured = Captured {
+            wall: jiff::Timestamp::UNIX_EPOCH,
+            media: Duration::from_secs(at_s),
+            clock: Clock::File,
+        };
+        let unit = |key| AccessUnit {
+            captured,
+            codec: Codec::H264,
+            key,
+            after_loss: false,
+            data: vec![0; 8].into(),
+            pts_90k: 0,
+        };
+        let work = match kind {
+            'K' => Work::Key(unit(true)),
+            'F' => Work::Forward(vec![unit(false), unit(false)]),
+            'f' => Work::Forward(vec![unit(true), unit(false)]),
+            'I' => Work::InOrder(unit(at_s == 0)),
+            _ => Work::Tend,
+        };
+        let deadline = Instant::now() + Duration::from_secs(at_s);
+        Task { work, at: captured, need: Need::default(), deadline, arrived: Instant::now(), spared: false }
+    }
+
+    fn shown(mail: &Mail) -> String {
+        let kind = |task: &Task| match &task.work {
+            Work::Key(_) => "K".to_owned(),
+            Work::Forward(units) => format!("F{}", units.len()),
+            Work::InOrder(_) => "I".to_owned(),
+            Work::Tend => "T".to_owned(),
+        };
+        mail.tasks.iter().map(kind).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_the_newest_wins() {
+        let check = |script: &str, left: &str, overtaken: u64| {
+            let mut mail = Mail::default();
+            let lost: u64 =
+                script.chars().zip(0..).map(|(kind, at_s)| mail.add(task(kind, at_s)).unwrap()).sum();
+            assert_eq!((shown(&mail).as_str(), lost), (left, overtaken), "{script}");
+        };
+        check("K", "K", 0);
+        check("KKK", "K", 2);
+        check("KF", "K F2", 0);
+        check("FFF", "F6", 2);
+        check("FFf", "F2", 2);
+        check("FFK", "K", 2);
+        check("KT", "K", 0);
+        check("TT", "T", 0);
+        check("TK", "K", 0);
+        check("IIT", "I I", 0);
+    }
+
+    #[test]
+    fn a_picture_takes_over_the_deadline_of_the_one_it_overtakes() {
+        let mut mail = Mail::default();
+        mail.add(task('K', 3)).unwrap();
+        let first = mail.tasks[0].deadline;
+        mail.add(task('K', 60)).unwrap();
+        assert_eq!(mail.tasks[0].deadline, first);
+        assert_eq!(mail.tasks[0].at.media, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn cameras_of_which_every_picture_counts_skip_to_a_key_picture_when_full() {
+        let mut mail = Mail::default();
+        for at_s in 0..IN_ORDER_MAX as u64 {
+            assert_eq!(mail.add(task('I', at_s)), Ok(0));
+        }
+        assert_eq!(mail.add(task('I', 999)), Err(Overflow::InOrder));
+        let turn = mail.next();
+        assert_eq!(turn.len(), TURN_UNITS);
+        assert_eq!(turn.last().map(|task| task.at.media.as_secs()), Some(TURN_UNITS as u64 - 1));
+        assert_eq!(mail.add(task('I', 999)), Ok(0));
+    }
+}

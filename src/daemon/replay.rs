@@ -63,8 +63,10 @@ impl Replay {
             let detector = if wanted { Some(detectors.get(&replay.camera.model)?) } else { None };
             replay.stamp = detector.as_ref().map(|detector| detector.stamp().clone());
             let analysis = Analysis::new(Arc::clone(&replay.camera), detector, Arc::clone(&replay.desk));
-            replay.video =
-                Some((Intake::new(&replay.camera, analysis.post().clone(), Arc::default()), analysis));
+            replay.video = Some((
+                Intake::new(&replay.camera, analysis.post().clone(), Arc::default(), config.node.gates),
+                analysis,
+            ));
         }
         Ok(replay)
     }

@@ -78,6 +78,9 @@ async fn stop_passed(shared: &Shared, stop_at: &mut Option<Instant>) {
     }
 }
 
+/// Where the way of a statement is told with its times; see `daemon/analysis.rs`.
+const LATENCY: &str = "gridwatch::latency";
+
 /// One connection, from its first word to its first error; `Ok` when it was told to stop.
 async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Result<(), Ended> {
     let will = Outbound {
@@ -199,13 +202,14 @@ async fn deliver(shared: &Shared, connection: &mut Connection, suspect: &mut Sus
         *suspect = Suspect::default();
         return Ok(true);
     }
-    let mut ids = Vec::with_capacity(rows.len());
+    let (mut ids, mut statements) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     let mut messages = Vec::with_capacity(rows.len());
     let mut hopeless = Vec::new();
     for row in rows {
         match payload(shared, &row) {
             Ok(payload) => {
                 ids.push(row.id);
+                statements.push((row.message.kind == MessageKind::Incident).then_some(row.incident));
                 messages.push(Outbound { topic: row.message.topic, payload, retained: false });
             }
             Err(why) => {
@@ -221,6 +225,9 @@ async fn deliver(shared: &Shared, connection: &mut Connection, suspect: &mut Sus
     let mut acknowledged = Vec::with_capacity(ids.len());
     let sent = connection.publish(messages, &mut acknowledged).await;
     shared.counts.acknowledged.fetch_add(acknowledged.len() as u64, Ordering::Relaxed);
+    for incident in acknowledged.iter().filter_map(|&index| statements[index]) {
+        tracing::debug!(target: LATENCY, %incident, "acknowledged");
+    }
     if sent.is_err() && acknowledged.is_empty() {
         suspect.lost = if suspect.row == first { suspect.lost + 1 } else { 1 };
         suspect.row = first;

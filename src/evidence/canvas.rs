@@ -79,12 +79,8 @@ impl Canvas {
         let (to_width, to_height) = (scaled(width), scaled(height));
         let full: image::RgbImage = image::ImageBuffer::from_raw(width as u32, height as u32, rgb)
             .ok_or(EvidenceError::Planes { width, height, y: 0, u: 0, v: 0 })?;
-        let small = image::imageops::resize(
-            &full,
-            to_width as u32,
-            to_height as u32,
-            image::imageops::FilterType::Triangle,
-        );
+        // Means of pixels, in whole numbers: a tenth of the time of a triangle filter, and as good for making smaller.
+        let small = image::imageops::thumbnail(&full, to_width as u32, to_height as u32);
         Ok(Self::new(to_width, to_height, small.into_raw()))
     }
 

@@ -58,6 +58,10 @@ pub struct Sampler {
 /// A picture that comes this much too early still counts as due: pictures jitter.
 const EARLY: f64 = 0.15;
 
+/// Key pictures that come at least this often are good enough for any rule that counts dwell, in seconds: what lies between
+/// costs several times as much to decode, and cameras send one in two seconds by default.
+const FORWARD_S_MIN: f64 = 2.0;
+
 /// The cadence may be stretched by this much before decoding what lies between two key pictures pays.
 const STRETCH_MAX: f64 = 1.6;
 
@@ -82,6 +86,7 @@ impl Sampler {
             return if self.is_due(now, every_s) { Decode::KeyPicture } else { Decode::No };
         }
         let (Some(last_key), Some(looked)) = (self.last_key, self.last_looked) else { return Decode::No };
+        let every_s = every_s.max(FORWARD_S_MIN);
         let waited_s = now.saturating_sub(looked).as_secs_f64();
         // In the first group nobody knows when the next key picture comes: the longer none has come, the later.
         let next_key = match self.key_interval {
@@ -205,5 +210,7 @@ mod tests {
         // Intra refresh: no key picture after the first.
         check(0, 2.0, 1, 24..=36, 81);
         check(0, 10.0, 1, 3..=7, 401);
+        // More is wanted than key pictures give, but these come often enough.
+        check(50, 0.8, 30, 0..=1, 81);
     }
 }
