@@ -13,4 +13,4 @@ mod timekeeper;
 pub use clip::{Clip, ClipError};
 pub use gop::Ring;
 pub use rtsp::RtspError;
-pub use supervise::{Counters, Message, Refused, Sink, run};
+pub use supervise::{Counters, Message, Refused, Sink, run, run_while};

@@ -94,7 +94,20 @@ pub async fn run(
     camera: Arc<config::Camera>,
     out: impl Sink,
     counters: Arc<Counters>,
+    stop: watch::Receiver<bool>,
+) {
+    let (_always, wanted) = watch::channel(true);
+    run_while(camera, out, counters, stop, wanted).await;
+}
+
+/// The same, but connected only while `wanted` is true: for visits in a patrol. Media time goes on in between; that the
+/// connection is closed then is nobody's trouble and not told.
+pub async fn run_while(
+    camera: Arc<config::Camera>,
+    out: impl Sink,
+    counters: Arc<Counters>,
     mut stop: watch::Receiver<bool>,
+    wanted: watch::Receiver<bool>,
 ) {
     let stopped = async move {
         // An error means that nobody can ask us to stop any more, which is the same.
@@ -102,7 +115,7 @@ pub async fn run(
     };
     tokio::select! {
         () = stopped => {}
-        () = Supervisor { camera: &camera, out, counters: &counters, time: Timekeeper::default(), told: None }.run() => {}
+        () = Supervisor { camera: &camera, out, counters: &counters, time: Timekeeper::default(), told: None, wanted }.run() => {}
     }
 }
 
@@ -113,19 +126,36 @@ struct Supervisor<'a, S> {
     time: Timekeeper,
     /// The last state that was sent.
     told: Option<(CameraState, Option<String>)>,
+    /// Whether it is to be connected now.
+    wanted: watch::Receiver<bool>,
 }
 
 impl<S: Sink> Supervisor<'_, S> {
     async fn run(mut self) {
         let mut retry = Retry::default();
-        if !self.tell(CameraState::Connecting, None).await {
-            return;
-        }
         loop {
+            // An error means that nobody can want it any more.
+            if self.wanted.wait_for(|wanted| *wanted).await.is_err() {
+                return;
+            }
+            if self.told.is_none() && !self.tell(CameraState::Connecting, None).await {
+                return;
+            }
             self.time.reconnected();
             let mut online_since = None;
+            let mut wanted = self.wanted.clone();
+            let unwanted = async move {
+                let _ = wanted.wait_for(|wanted| !*wanted).await;
+            };
             // A panic in the RTSP library is this camera's trouble alone.
-            let result = AssertUnwindSafe(self.run_once(&mut online_since)).catch_unwind().await;
+            let ended = tokio::select! {
+                result = AssertUnwindSafe(self.run_once(&mut online_since)).catch_unwind() => Some(result),
+                () = unwanted => None,
+            };
+            let Some(result) = ended else {
+                self.told = None;
+                continue;
+            };
             let counter = if online_since.is_some() {
                 &self.counters.disconnects
             } else {

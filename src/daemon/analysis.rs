@@ -15,7 +15,7 @@ use crate::detect::foreground::Foreground;
 use crate::detect::movers::{Movers, Network};
 use crate::detect::{DetectError, Detector};
 use crate::detection::{Detection, Findings, Mover, UNKNOWN};
-use crate::event::Phase;
+use crate::event::{EvidenceRef, Phase};
 use crate::evidence;
 use crate::frame::{AccessUnit, Captured, Codec, Picture};
 use crate::geometry::{BBox, Polygon};
@@ -26,7 +26,7 @@ use crate::scene::Scene;
 use super::desk::{self, Desk};
 use super::gate::Gate;
 use super::gauge::Counts;
-use super::intake::{PostBox, Task, Work};
+use super::intake::{Polled, PostBox, Task, Work};
 
 /// A picture that was looked at, with everything that came of it; `replay` records and draws it.
 pub struct Looked<'a> {
@@ -197,6 +197,12 @@ impl Analysis {
                     self.decoder = None;
                 }
             }
+            Work::Poll(unit, asked) => {
+                let picture = self.polled(&unit, keys);
+                // Whoever asked may have given up.
+                let _ = asked.send(Polled { camera: self.camera.id.clone(), picture });
+                return;
+            }
             Work::Key(unit) => {
                 self.decoder = None;
                 match keys.decode(&unit) {
@@ -253,6 +259,16 @@ impl Analysis {
             let due = every_s.is_some_and(|s| is_due_in_order(picture.captured.media, self.looked, s));
             self.look(picture, due, looked);
         }
+    }
+
+    /// One picture for a poll: masked, persons made unrecognisable.
+    fn polled(&mut self, unit: &AccessUnit, keys: &mut KeyDecoder) -> Option<(Captured, EvidenceRef)> {
+        let picture = keys.decode(unit).map_err(|error| self.undecodable(&error)).ok()?;
+        self.counts.decoded += 1;
+        let picture = evidence::mask::apply(picture, &self.camera.masks);
+        let objects = self.detect(&picture).unwrap_or_default();
+        let kept = self.desk.polled(&self.camera.id, &picture, &persons(&objects, 0.0));
+        kept.map(|evidence| (picture.captured, evidence))
     }
 
     fn undecodable(&mut self, error: &dyn std::error::Error) {

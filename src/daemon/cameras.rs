@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::desk::Desk;
 use super::intake::Intake;
 use super::load::{Load, Status};
+use super::patrol::Patrols;
 use super::pool::{Overflow, Pool, Queue, Station};
 use super::{Analysis, Detectors};
 use crate::camera::{self, Counters, Message, Refused, Sink};
@@ -51,15 +52,14 @@ impl Sink for Live {
                 return Ok(());
             }
         };
-        let Some(task) = self.intake.take(unit) else { return Ok(()) };
-        match self.queue.add(&self.station, task) {
-            Ok(()) => Ok(()),
-            Err(Overflow::Forward) => {
-                self.intake.lost_the_thread();
-                Ok(())
+        for task in self.intake.take(unit) {
+            match self.queue.add(&self.station, task) {
+                Ok(()) => {}
+                Err(Overflow::Forward) => self.intake.lost_the_thread(),
+                Err(Overflow::InOrder) => return Err(Refused::Full),
             }
-            Err(Overflow::InOrder) => Err(Refused::Full),
         }
+        Ok(())
     }
 }
 
@@ -73,7 +73,7 @@ impl Drop for Live {
 type Away = Arc<Mutex<BTreeMap<CameraId, Option<Instant>>>>;
 
 /// What each camera's connection is doing.
-type States = Arc<Mutex<BTreeMap<CameraId, CameraState>>>;
+pub type States = Arc<Mutex<BTreeMap<CameraId, CameraState>>>;
 
 impl Cameras {
     /// Loads the models, then connects to every camera that can run; the others are published as disabled.
@@ -92,6 +92,7 @@ impl Cameras {
             let status = status(&camera.id, &camera.name, CameraState::Disabled, Some(reasons));
             publish(dispatch.as_deref(), status);
         }
+        let mut patrols = Patrols::default();
         let mut detectors = Detectors::new(config);
         for camera in &config.cameras {
             // Loading reads a file and may compile kernels for seconds, at a time when nothing else is to be done.
@@ -109,13 +110,20 @@ impl Cameras {
             let states = all.listener(&camera, dispatch.clone());
             let analysis = Analysis::new(Arc::clone(&camera), Some(detector), Arc::clone(desk));
             all.load.watch(&camera, analysis.post().clone());
+            let wanted = patrols.join(&camera, analysis.post());
             let grant = Arc::clone(all.load.grant());
             let intake = Intake::new(&camera, analysis.post().clone(), grant, config.node.gates);
             let station = pool.station(camera.id.clone(), analysis);
             let live = Live { intake, station, queue: Arc::clone(pool.queue()), states };
             let counters = Arc::new(Counters::default());
-            all.tasks.push(tokio::spawn(camera::run(camera, live, counters, stop.clone())));
+            let stop = stop.clone();
+            all.tasks.push(match wanted {
+                Some(wanted) => tokio::spawn(camera::run_while(camera, live, counters, stop, wanted)),
+                None => tokio::spawn(camera::run(camera, live, counters, stop)),
+            });
         }
+        let (config, states) = (Arc::clone(config), Arc::clone(&all.states));
+        all.tasks.push(tokio::spawn(async move { patrols.run(&config, states, dispatch, stop).await }));
         all
     }
 

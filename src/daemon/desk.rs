@@ -97,6 +97,16 @@ impl Desk {
             .ok()
     }
 
+    /// Keeps a picture that somebody asked for.
+    pub fn polled(&self, camera: &CameraId, picture: &Picture, persons: &[BBox]) -> Option<EvidenceRef> {
+        let settings = &self.config.evidence;
+        let caption = evidence::caption(camera, &picture.captured, &self.config.node.timezone, "poll");
+        evidence::plain(picture, persons, settings, &caption)
+            .and_then(|jpeg| self.archive.keep(EvidenceKind::Snapshot, picture.captured.wall, &jpeg))
+            .map_err(|error| complain(camera, &error))
+            .ok()
+    }
+
     /// Keeps how a camera's zones look when they are empty.
     pub fn keep_reference(&self, camera: &CameraId, light: Light, picture: &Picture, persons: &[BBox]) {
         let kept = self.references.keep(camera, light.name(), picture, persons, &self.config.evidence);

@@ -5,12 +5,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
+
 use super::gauge::Counts;
 use super::load::Grant;
 use crate::camera::Ring;
 use crate::config::{Camera, Gates, RuleKind, Zone};
-use crate::frame::{AccessUnit, Captured};
-use crate::sampler::activity::Activity;
+use crate::event::EvidenceRef;
+use crate::frame::{AccessUnit, CameraId, Captured};
+use crate::sampler::activity::{Activity, Standing, Verdict};
 use crate::sampler::{Decode, Need, Sampler};
 
 /// Rules are asked anew after so many seconds even if nothing was decoded: their hours may have begun.
@@ -35,6 +38,49 @@ pub struct Post {
     pub shown: Vec<(Duration, Option<bool>)>,
     /// Processor time spent on this camera so far, inferences included.
     pub spent: Duration,
+    /// If it is visited in turn with others: how that stands.
+    pub turn: Option<Turn>,
+    /// Somebody who wants a picture now.
+    pub asked: Option<Asked>,
+    /// A picture is to be looked at at once, however short the time since the last look.
+    hurry: bool,
+}
+
+/// A camera's part in a patrol.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    /// Others are visited now: its pictures are kept, nothing is decoded.
+    pub resting: bool,
+    /// Usual time from visit to visit, in seconds.
+    pub round_s: f64,
+}
+
+/// Where the picture goes that a poll asks for.
+pub type Asked = mpsc::UnboundedSender<Polled>;
+
+/// A camera's answer to a poll.
+#[derive(Debug)]
+pub struct Polled {
+    /// Which camera.
+    pub camera: CameraId,
+    /// Its picture, masked and redacted, and when it was captured; `None`: it could not be made.
+    pub picture: Option<(Captured, EvidenceRef)>,
+}
+
+impl Post {
+    /// Its visit begins.
+    pub fn visit(&mut self) {
+        if let Some(turn) = &mut self.turn {
+            (turn.resting, self.hurry) = (false, true);
+        }
+    }
+
+    /// Its visit ends.
+    pub fn rest(&mut self) {
+        if let Some(turn) = &mut self.turn {
+            (turn.resting, self.hurry) = (true, false);
+        }
+    }
 }
 
 /// The shared side of a camera.
@@ -60,6 +106,9 @@ impl PostBox {
             looked: None,
             shown: Vec::new(),
             spent: Duration::ZERO,
+            turn: None,
+            asked: None,
+            hurry: false,
         })))
     }
 
@@ -97,9 +146,14 @@ pub enum Work {
     Forward(Vec<AccessUnit>),
     /// Decode this unit with the camera's own decoder; every picture counts.
     InOrder(AccessUnit),
+    /// Decode this key picture for a poll.
+    Poll(AccessUnit, Asked),
     /// Only see whether clips are complete and what the rules want now.
     Tend,
 }
+
+/// Where the sizes of access units tell that something has moved, it is looked at within so many seconds.
+const MOVED_S: f64 = 4.0;
 
 /// When something must be done with a picture: every picture of falling things, ...
 const IN_ORDER_WITHIN: Duration = Duration::from_millis(500);
@@ -113,6 +167,7 @@ fn within(work: &Work, need: &Need) -> Duration {
     match work {
         Work::InOrder(_) => IN_ORDER_WITHIN,
         Work::Key(_) | Work::Forward(_) if need.urgent => URGENT_WITHIN,
+        Work::Poll(..) => URGENT_WITHIN,
         Work::Key(_) | Work::Forward(_) | Work::Tend => {
             let every_s = need.picture_every_s.unwrap_or_default();
             Duration::from_secs_f64(IDLE_SHARE * every_s).clamp(URGENT_WITHIN, IDLE_WITHIN_MAX)
@@ -151,8 +206,8 @@ impl Intake {
         }
     }
 
-    /// Takes the next access unit; gives what is to be done because of it.
-    pub fn take(&mut self, unit: AccessUnit) -> Option<Task> {
+    /// Takes the next access unit; gives what is to be done because of it: at most an answer to a poll, and something else.
+    pub fn take(&mut self, unit: AccessUnit) -> impl Iterator<Item = Task> + use<> {
         let at = unit.captured;
         let post = self.post.clone();
         let mut post = post.lock();
@@ -164,7 +219,12 @@ impl Intake {
         } else if let Some(unfed) = &mut self.unfed {
             unfed.push(unit.clone());
         }
-        let need = self.grant.granted(post.need);
+        let mut need = post.need;
+        if unit.key && self.has_moved() {
+            need.picture_every_s = need.picture_every_s.map(|every_s| every_s.min(MOVED_S));
+        }
+        let resting = post.turn.is_some_and(|turn| turn.resting);
+        let need = if resting { Need::default() } else { self.grant.granted(need) };
         if need.picture_every_s.is_none() {
             self.unfed = None;
         }
@@ -177,29 +237,51 @@ impl Intake {
         }
         post.ring.push(unit.clone());
         let clip_due = post.clip_due.is_some_and(|due| at.media >= due);
+        let newest_key = || post.ring.newest_key().cloned();
+        let polled = post.asked.is_some().then(newest_key).flatten();
+        // A visit begins with the picture that is there, instead of waiting for the next one.
+        let seen = |key: &AccessUnit| self.sampler.last_looked() >= Some(key.captured.media);
+        let at_once = (post.hurry && need.picture_every_s.is_some()).then(newest_key).flatten();
+        let at_once = at_once.filter(|key| decode == Decode::No && !seen(key));
+        post.hurry &= resting;
         let work = match decode {
             Decode::KeyPicture => Some(Work::Key(unit)),
             Decode::InOrder => Some(Work::InOrder(unit)),
             Decode::Forward => self.forward(&post.ring, at).map(Work::Forward),
-            Decode::No => None,
+            Decode::No => at_once.map(Work::Key),
         };
-        if matches!(work, Some(Work::Key(_) | Work::Forward(_))) {
-            self.sampler.looked(at.media);
+        match &work {
+            Some(Work::Key(key)) => self.sampler.looked(key.captured.media),
+            Some(Work::Forward(_)) => self.sampler.looked(at.media),
+            _ => {}
         }
+        let polled = polled.and_then(|key| Some(Work::Poll(key, post.asked.take()?)));
         let tend = || {
             let long_ago = self.last_task.is_none_or(|last| at.media.saturating_sub(last) >= TEND_EVERY);
-            (self.watched && (clip_due || long_ago)).then_some(Work::Tend)
+            (self.watched && !resting && long_ago || clip_due).then_some(Work::Tend)
         };
-        let work = work.or_else(tend)?;
-        self.last_task = Some(at.media);
+        let work = work.or_else(tend);
+        if work.is_some() {
+            self.last_task = Some(at.media);
+        }
         let arrived = Instant::now();
-        let deadline = arrived + within(&work, &need);
-        Some(Task { work, at, need, deadline, arrived, spared })
+        let task = move |work: Work| {
+            let deadline = arrived + within(&work, &need);
+            Task { work, at, need, deadline, arrived, spared }
+        };
+        polled.into_iter().chain(work).map(task)
     }
 
     /// What waited was thrown away: nothing more can be decoded forward up to the next key picture.
     pub fn lost_the_thread(&mut self) {
         self.unfed = None;
+    }
+
+    /// Whether something has moved since the last look, as far as the sizes of access units can be trusted.
+    fn has_moved(&self) -> bool {
+        self.gates == Gates::On
+            && self.activity.verdict() == Verdict::Active
+            && self.activity.trust().standing == Standing::Trusted
     }
 
     /// Whether what is due may be spared because the sizes of access units tell that nothing has moved since the last look.
@@ -280,9 +362,9 @@ mod tests {
     }
 
     /// Numbers of the units of each forward decode.
-    fn forward(task: Option<Task>) -> Option<Vec<usize>> {
+    fn forward(mut tasks: impl Iterator<Item = Task>) -> Option<Vec<usize>> {
         let number = |unit: &AccessUnit| unit.captured.media.as_millis() as usize / 40;
-        match task?.work {
+        match tasks.next()?.work {
             Work::Forward(units) => Some(units.iter().map(number).collect()),
             _ => None,
         }
@@ -315,7 +397,7 @@ mod tests {
     #[test]
     fn a_group_larger_than_the_ring_waits_for_its_next_key_picture() {
         let mut intake = intake("fire_lane", 10_000, 2.0);
-        let tasks = (0..500).filter_map(|number| intake.take(unit(number, number == 0, false)));
+        let tasks = (0..500).flat_map(|number| intake.take(unit(number, number == 0, false)));
         let works: Vec<_> = tasks.map(|task| matches!(task.work, Work::Forward(_))).collect();
         assert!(!works.is_empty() && works.iter().all(|forward| !forward), "{works:?}");
     }
@@ -323,13 +405,13 @@ mod tests {
     #[test]
     fn what_is_not_needed_stays_compressed() {
         let mut thrown = intake("thrown_object", 1 << 20, 0.0);
-        let tasks = (0..100).filter_map(|number| thrown.take(unit(number, number % 50 == 0, false)));
+        let tasks = (0..100).flat_map(|number| thrown.take(unit(number, number % 50 == 0, false)));
         assert_eq!(tasks.filter(|task| matches!(task.work, Work::InOrder(_))).count(), 100);
         // Key pictures every two seconds, one wanted every four; every five seconds the rules are asked anew.
         let mut dwell = intake("fire_lane", 1 << 20, 4.0);
         let (mut keys, mut tends) = (0, 0);
         for number in 0..1500 {
-            match dwell.take(unit(number, number % 50 == 0, false)).map(|task| task.work) {
+            match dwell.take(unit(number, number % 50 == 0, false)).next().map(|task| task.work) {
                 Some(Work::Key(unit)) => keys += u32::from(unit.key),
                 Some(Work::Tend) => tends += 1,
                 other => assert!(other.is_none(), "{other:?}"),
@@ -338,7 +420,7 @@ mod tests {
         assert_eq!((keys, tends), (15, 0));
         let post = dwell.post.clone();
         post.lock().clip_due = Some(Duration::from_secs(61));
-        let due = (1500..1550).find_map(|number| dwell.take(unit(number, false, false)));
+        let due = (1500..1550).find_map(|number| dwell.take(unit(number, false, false)).next());
         assert_eq!(due.map(|task| task.at.media), Some(Duration::from_secs(61)));
         assert_eq!(post.lock().counts.units, 1526);
     }

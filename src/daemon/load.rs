@@ -228,6 +228,8 @@ impl Watched {
         let post = self.post.lock();
         let need = post.need;
         let wanted_s = if need.every_picture { Some(0.0) } else { need.picture_every_s };
+        // Who is visited in turn is looked at once a round.
+        let wanted_s = wanted_s.map(|s| post.turn.map_or(s, |turn| turn.round_s.max(s)));
         let stale_s = wanted_s.and(post.looked).map(|looked| looked.elapsed().as_secs_f64());
         let allowed_s = wanted_s.map(|s| (s * WITHIN).max(need.blind_s_max) + WITHIN_S);
         let since_s = stale_s.unwrap_or_else(|| self.since.elapsed().as_secs_f64());

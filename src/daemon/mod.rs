@@ -16,6 +16,7 @@ mod gate;
 mod gauge;
 mod intake;
 mod load;
+mod patrol;
 mod pool;
 mod replay;
 

@@ -77,13 +77,13 @@ impl Mail {
         match &task.work {
             Work::InOrder(_) if self.tasks.len() >= IN_ORDER_MAX => return Err(Overflow::InOrder),
             Work::Tend if !self.tasks.is_empty() => return Ok(0),
-            Work::InOrder(_) | Work::Tend => {}
+            Work::InOrder(_) | Work::Poll(..) | Work::Tend => {}
             Work::Key(_) => {
                 // It is as urgent as what it takes the place of: else a camera could be put off for ever.
                 let before = self.tasks.iter().filter(|task| looks(task)).map(|task| task.deadline).min();
                 task.deadline = before.map_or(task.deadline, |before| before.min(task.deadline));
                 overtaken = self.tasks.iter().filter(|task| looks(task)).count() as u64;
-                self.tasks.retain(|task| matches!(task.work, Work::InOrder(_)));
+                self.tasks.retain(|task| matches!(task.work, Work::InOrder(_) | Work::Poll(..)));
             }
             Work::Forward(more) => {
                 if let Some(Task { work: Work::Forward(units), at, .. }) = self.tasks.back_mut() {
@@ -411,6 +411,7 @@ mod tests {
             Work::Key(_) => "K".to_owned(),
             Work::Forward(units) => format!("F{}", units.len()),
             Work::InOrder(_) => "I".to_owned(),
+            Work::Poll(..) => "P".to_owned(),
             Work::Tend => "T".to_owned(),
         };
         mail.tasks.iter().map(kind).collect::<Vec<_>>().join(" ")

@@ -94,10 +94,10 @@ impl Replay {
     /// The next access unit of a video.
     pub fn unit(&mut self, unit: AccessUnit, looked: &mut dyn FnMut(Looked<'_>)) {
         self.last = Some(unit.captured);
-        if let Some((intake, analysis)) = &mut self.video
-            && let Some(task) = intake.take(unit)
-        {
-            analysis.work(task, &mut self.keys, looked);
+        if let Some((intake, analysis)) = &mut self.video {
+            for task in intake.take(unit) {
+                analysis.work(task, &mut self.keys, looked);
+            }
         }
         self.tick();
     }

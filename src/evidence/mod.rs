@@ -19,7 +19,7 @@ pub use annotate::{Annotator, Seen, TrackView, ZoneView};
 pub use archive::{Archive, Swept};
 pub use clip::{Remuxed, remux};
 pub use reference::References;
-pub use snapshot::{caption, snapshot};
+pub use snapshot::{caption, plain, snapshot};
 
 use std::path::PathBuf;
 

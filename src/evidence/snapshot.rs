@@ -74,6 +74,22 @@ pub fn snapshot(
     jpeg(&canvas, settings.jpeg_quality)
 }
 
+/// The picture alone as a JPEG with a caption, masked already; `persons` are made unrecognisable unless the settings say
+/// otherwise.
+pub fn plain(
+    picture: &Picture,
+    persons: &[BBox],
+    settings: &config::Evidence,
+    caption: &str,
+) -> Result<Vec<u8>, EvidenceError> {
+    let mut canvas = Canvas::from_picture(picture, settings.snapshot_px_max as usize)?;
+    if settings.redact_persons {
+        persons.iter().for_each(|person| canvas.mosaic(person));
+    }
+    canvas.caption(caption);
+    jpeg(&canvas, settings.jpeg_quality)
+}
+
 pub(super) fn jpeg(canvas: &Canvas, quality: u8) -> Result<Vec<u8>, EvidenceError> {
     let mut bytes = Vec::new();
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100))

@@ -103,11 +103,6 @@ impl Sampler {
         self.last_looked = Some(now);
     }
 
-    /// The next key picture is to be looked at, however short the time since the last look: somebody has just come to watch.
-    pub fn hurry(&mut self) {
-        self.last_looked = None;
-    }
-
     /// Media time of the last look.
     pub fn last_looked(&self) -> Option<Duration> {
         self.last_looked
