@@ -127,6 +127,11 @@ impl Cameras {
         all
     }
 
+    /// How many run.
+    pub fn count(&self) -> usize {
+        self.load.count()
+    }
+
     /// To be called about once a second: gives up the incidents of cameras that are gone for too long.
     pub fn tick(&mut self, desk: &Desk) {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);

@@ -165,6 +165,11 @@ impl Load {
         self.cameras.push(Watched { camera: camera.id.clone(), post, since, spent, cores: 0.0 });
     }
 
+    /// How many cameras there are.
+    pub fn count(&self) -> usize {
+        self.cameras.len()
+    }
+
     /// Measures, and settles the stretch for the next second; `cores` is what the threads really had, if that is known.
     pub fn settle(&mut self, cores: Option<f64>) {
         let passed_s = self.last.elapsed().as_secs_f64();

@@ -143,8 +143,8 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<Summ
     let mut cameras = Cameras::start(&config, &desk, &pool, dispatch.clone(), stop.clone());
     tracing::info!(
         "watching {} cameras ({} disabled), config {}",
-        config.cameras.len(),
-        config.disabled.len(),
+        cameras.count(),
+        config.cameras.len() + config.disabled.len() - cameras.count(),
         config.revision
     );
     notify(sd_notify::NotifyState::Ready);

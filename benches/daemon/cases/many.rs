@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use super::few::with_usual_times;
 use super::{DELAY_S_MAX, MODEL, TAKEN_MIN};
 use crate::Bench;
 use crate::live::{Live, Plan};
@@ -90,7 +91,7 @@ pub fn fleet(bench: &mut Bench) -> anyhow::Result<()> {
     const RING: usize = 3_000_000;
     let [quiet, lane, stall, busy] =
         ["quiet", "lane", "stall", "busy"].map(|name| bench.material.scene(name));
-    let (quiet, lane, stall, busy) = (quiet?, lane?, stall?, busy?);
+    let (quiet, lane, stall, busy) = (with_usual_times(&quiet?), lane?, stall?, busy?);
     // Of twenty cameras sixteen are quiet, three normal, one busy.
     let mut scenes = vec![&quiet; 20];
     (scenes[3], scenes[10], scenes[16], scenes[7]) = (&lane, &stall, &lane, &busy);

@@ -28,7 +28,7 @@ pub const CASES: [Case; 10] = [
     Case { name: "normal", about: "two dwell scenarios on a normal street", run: few::normal },
     Case {
         name: "quiet",
-        about: "the same zones where somebody passes every 3 minutes; then something happens",
+        about: "usual dwell times where nothing happens, after a lively time; then something does",
         run: few::quiet,
     },
     Case {

@@ -19,6 +19,7 @@ pub(super) mod exposure;
 pub(super) mod grid;
 mod reference;
 mod region;
+mod rest;
 mod shake;
 
 use std::time::Duration;
@@ -34,6 +35,7 @@ use grid::{Grid, Sample, ZoneCells};
 pub use reference::Light;
 use reference::{Known, References};
 use region::Kind;
+use rest::RestingCell;
 use shake::Profiles;
 
 /// A cell that differs must be steady for this long to count, in seconds.
@@ -68,7 +70,9 @@ struct Model {
     zones: Vec<ZoneCells>,
     /// Where the camera stood when the cells were learnt.
     profiles: Profiles,
+    /// Its cells while it is looked at; empty in between, when they rest.
     cells: Vec<Cell>,
+    resting: Vec<RestingCell>,
     /// When learning began and how many pictures it has had; `None` when learnt.
     learning: Option<(Duration, u32)>,
     last: Duration,
@@ -111,6 +115,17 @@ impl Foreground {
     /// Takes the next picture, at whatever interval; gives one answer per zone, in the order of `new`. Places behind
     /// `passers` (boxes of people, say) are not seen in this picture: whatever is there stays what it was.
     pub fn observe(&mut self, picture: &Picture, passers: &[BBox]) -> Vec<ZoneForeground> {
+        if let Some(model) = &mut self.model {
+            model.wake();
+        }
+        let seen = self.look(picture, passers);
+        if let Some(model) = &mut self.model {
+            model.rest();
+        }
+        seen
+    }
+
+    fn look(&mut self, picture: &Picture, passers: &[BBox]) -> Vec<ZoneForeground> {
         self.reference_due = None;
         let Some(grid) = Grid::of(picture) else { return self.unsettled() };
         let at = picture.captured.media;
@@ -170,9 +185,29 @@ impl Foreground {
 impl Model {
     fn new(grid: Grid, zones: Vec<ZoneCells>, profiles: Profiles, samples: &[Sample], at: Duration) -> Self {
         let cells = samples.iter().map(|s| Cell::new(*s, Moment::of(at))).collect();
+        let resting = Vec::new();
         let colour = grid::colour(samples);
         let hidden = vec![false; samples.len()];
-        Self { grid, zones, profiles, cells, learning: Some((at, 1)), last: at, colour, hidden, shaken: 0 }
+        Self {
+            grid,
+            zones,
+            profiles,
+            cells,
+            resting,
+            learning: Some((at, 1)),
+            last: at,
+            colour,
+            hidden,
+            shaken: 0,
+        }
+    }
+
+    fn wake(&mut self) {
+        self.cells = std::mem::take(&mut self.resting).iter().map(Cell::from).collect();
+    }
+
+    fn rest(&mut self) {
+        self.resting = std::mem::take(&mut self.cells).iter().map(RestingCell::from).collect();
     }
 
     fn hide(&mut self, passers: &[BBox]) {

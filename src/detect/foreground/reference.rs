@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::exposure::Exposure;
 use super::grid::{self, Grid, Sample, ZoneCells};
+use super::rest::RestingSample;
 use super::shake::Profiles;
 
 /// Which light a reference was taken in; a camera has at most one of each.
@@ -67,7 +68,8 @@ struct Kept {
     light: Light,
     /// Media time at which it was taken; `None`: before this start.
     taken: Option<Duration>,
-    known: Known,
+    samples: Vec<RestingSample>,
+    profiles: Profiles,
 }
 
 /// What one camera knows about its empty zones.
@@ -85,7 +87,8 @@ impl References {
 
     fn put(&mut self, light: Light, taken: Option<Duration>, known: Known) {
         self.kept.retain(|kept| kept.light != light);
-        self.kept.push(Kept { light, taken, known });
+        let samples = known.samples.iter().map(RestingSample::from).collect();
+        self.kept.push(Kept { light, taken, samples, profiles: known.profiles });
     }
 
     /// The empty place in the exposure of this picture, if one of the references shows what the camera sees now, whatever
@@ -96,11 +99,11 @@ impl References {
         if votes.iter().filter(|vote| **vote).count() < CELLS_MIN {
             votes.fill(true);
         }
-        let all = self.kept.iter().map(|kept| &kept.known);
-        let candidates = all.filter(|known| known.samples.len() == grid.columns * grid.rows);
-        let adapted = candidates.map(|known| {
-            let (lit, differing) = adapt(&known.samples, samples, &votes);
-            (Known { samples: lit, profiles: known.profiles.clone() }, differing)
+        let candidates = self.kept.iter().filter(|kept| kept.samples.len() == grid.columns * grid.rows);
+        let adapted = candidates.map(|kept| {
+            let known: Vec<Sample> = kept.samples.iter().map(Sample::from).collect();
+            let (lit, differing) = adapt(&known, samples, &votes);
+            (Known { samples: lit, profiles: kept.profiles.clone() }, differing)
         });
         let best = adapted.min_by(|(_, a), (_, b)| a.total_cmp(b));
         best.filter(|(_, differing)| *differing <= DIFFERING_MAX).map(|(known, _)| known)
