@@ -21,7 +21,7 @@
 //! | [`geometry`], [`frame`], [`detection`], [`observation`], [`event`] | the words that everything speaks |
 //! | [`config`] | what the operator decided, read, checked and resolved |
 //! | [`camera`] | an RTSP camera or a file as a stream of access units; the one retry loop; the ring |
-//! | [`sampler`] | which access units are worth decoding; who waits when there is more than the machine carries |
+//! | [`sampler`] | which access units are worth decoding; whom a patrol visits; who waits when there is more than the machine carries |
 //! | [`decode`] | access unit in, picture out; the home of FFmpeg |
 //! | `detect` | what is in a picture: ONNX models, static foreground, small moving things |
 //! | [`scene`] with [`track`] and [`rule`] | what it means over time; pure, no clock, no IO |

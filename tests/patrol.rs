@@ -76,6 +76,8 @@ fn check(connected: &str) {
     let units = Clip::open(clip).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
     let source = Source::new(units).unwrap();
     let mounts = (1..=CAMERAS).map(|n| Mount::new(format!("cam{n}"), source.clone())).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _entered = runtime.enter();
     let server = Server::start(simulate::Config { mounts, ..simulate::Config::default() }).unwrap();
     let config = config(dir.path(), broker.port, &server, connected);
     let gridwatch = || Command::new(env!("CARGO_BIN_EXE_gridwatch"));

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -24,6 +25,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(network_threads(loaded.config.cameras.len())) // Sockets only.
+        .on_thread_park(|| std::thread::sleep(LOOK_EVERY))
         .enable_all()
         .build()
         .context("cannot start the network threads")?;
@@ -35,6 +37,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     tracing::info!("stopped: {summary}");
     Ok(ExitCode::SUCCESS)
 }
+
+/// Sockets are looked at after at least this time, not for every packet: to be woken up costs as much as what a picture's
+/// packets have to say, and with many cameras each wake-up then serves several.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// One thread carries hundreds of cameras, and two that wake each other up cost more than one; decoding and models have
 /// threads of their own.
