@@ -7,14 +7,12 @@ use crate::detect::foreground::Foreground;
 use crate::detect::movers::Movers;
 use crate::frame::{AccessUnit, Picture};
 use crate::processor::thread_time;
+use crate::sampler::budget::PROMISED;
 use crate::scene::{Needs, Scene};
 
-/// Share of the cores that may be promised to cameras, as the daemon's budget does.
-const PROMISED: f64 = 0.85;
-
 /// Receiving and keeping one access unit, in seconds of processor time: RTSP, depacketizing, ring; measured with
-/// `./dev bench --only receiving`.
-const RECEIVE_S: f64 = 40e-6;
+/// `./dev bench --only receive`, which gave 50 to 80 microseconds.
+const RECEIVE_S: f64 = 60e-6;
 
 /// Runs of what is measured; the first warms up.
 const RUNS: u32 = 3;
@@ -26,8 +24,6 @@ pub struct Demand {
     pub cores: f64,
     /// Pictures a second that the camera sends.
     pub pictures_per_s: f64,
-    /// Seconds between two looks.
-    pub every_s: Option<f64>,
 }
 
 /// Measures a camera's demand on some seconds of its video that begin with a key picture; `None` if they cannot be decoded.
@@ -60,7 +56,7 @@ pub fn demand(camera: &Camera, units: &[AccessUnit], detector: &Detector) -> Opt
         let each_s = thread_time().saturating_sub(began).as_secs_f64() / f64::from(pictures.max(1));
         cores += each_s * pictures_per_s;
     }
-    Some(Demand { cores, pictures_per_s, every_s: needs.objects_every_s })
+    Some(Demand { cores, pictures_per_s })
 }
 
 /// What the camera's zones want when all of them are within their hours.
@@ -113,7 +109,7 @@ mod tests {
     #[test]
     fn the_line_tells_how_many_fit() {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64 * PROMISED;
-        let demand = |cores| Demand { cores, pictures_per_s: 25.0, every_s: Some(2.0) };
+        let demand = |cores| Demand { cores, pictures_per_s: 25.0 };
         assert_eq!(say(&[]), None);
         let line = say(&[demand(cores / 200.0), demand(cores / 50.0)]).unwrap();
         assert!(line.contains("about 80 of their kind") && !line.contains("too many"), "{line}");

@@ -153,7 +153,7 @@ async fn try_camera(camera: Arc<Camera>, detector: Option<Detector>) -> (Row, Op
     let demand = tokio::task::block_in_place(|| capacity::demand(&camera, &units, detector.as_ref()?));
     match demand {
         Some(demand) => {
-            let Demand { cores, pictures_per_s, .. } = demand;
+            let Demand { cores, pictures_per_s } = demand;
             let _ = write!(said, ", {pictures_per_s:.0} pictures/s, takes {cores:.3} cores");
             (Row { what, well: true, said }, Some(demand))
         }

@@ -14,7 +14,7 @@ pub struct RunArgs {
     config: PathBuf,
 }
 
-/// A camera of 3 Mbit/s takes about a thousandth of a core to receive.
+/// A camera of 3 Mbit/s takes one to two thousandths of a core to receive.
 const CAMERAS_PER_NETWORK_THREAD: usize = 500;
 
 /// Runs the daemon until SIGINT or SIGTERM; a second signal stops at once.

@@ -124,7 +124,7 @@ fn need(scene: &Scene, local: DateTime) -> Need {
     Need {
         picture_every_s: needs.objects_every_s,
         every_picture: needs.full_rate,
-        urgent: needs.suspected || needs.occupied,
+        urgent: needs.occupied,
         blind_s_max: needs.blind_s_max,
     }
 }

@@ -14,10 +14,7 @@ use crate::config::Camera;
 use crate::frame::{CameraId, CameraState};
 use crate::processor;
 use crate::sampler::Need;
-use crate::sampler::budget::{Claim, Rank, Stretch, stretch};
-
-/// Share of the cores that cameras may be promised: the rest is for sockets, the store and whatever else the box does.
-const PROMISED: f64 = 0.85;
+use crate::sampler::budget::{Claim, PROMISED, Rank, Stretch, stretch};
 
 /// Time constant of what a camera costs, in seconds: longer than its cadence, shorter than rush hour.
 const COST_S: f64 = 30.0;

@@ -7,6 +7,9 @@
 //! | still too little | so are those where something is suspected or open |
 //! | not even enough for the cameras of which every picture counts | the rest is looked at as rarely as allowed; these lose pictures, counted |
 
+/// Share of the cores that cameras may be promised: the rest is for sockets, the store and whatever else the box does.
+pub const PROMISED: f64 = 0.85;
+
 /// How urgent a camera's pictures are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rank {
