@@ -50,7 +50,8 @@ pub enum Clock {
 pub struct Captured {
     /// Wall-clock time, UTC.
     pub wall: Timestamp,
-    /// Time since the camera's first picture in this process: never goes back, goes on over reconnects. Dwell is counted in it.
+    /// Time since the camera's first picture: never goes back, goes on over reconnects, and over restarts where something was
+    /// remembered. Dwell is counted in it.
     pub media: Duration,
     /// Where `wall` comes from.
     pub clock: Clock,

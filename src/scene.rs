@@ -3,6 +3,10 @@
 //! Every zone has a judge (its rule) that says what one picture shows, and a dwell clock that makes a stage of it. What
 //! is said is said once per stage, and while confirmed at most when the coverage changes or a minute has passed.
 
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
@@ -67,28 +71,51 @@ pub struct ZoneState {
     pub standing: Vec<(u32, BBox)>,
 }
 
-/// What a scene must remember over a restart.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// What a scene remembers over a restart or a reload: for its rules, a time in which nobody looked, like a patrol's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Zones in which something stays.
-    pub zones: Vec<ZoneCheckpoint>,
+    /// The last picture; media time goes on from here.
+    at: Captured,
+    tracker: Tracker,
+    zones: Vec<ZoneCheckpoint>,
 }
 
-/// What one zone must remember over a restart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ZoneCheckpoint {
-    /// Which zone.
-    pub zone: ZoneId,
+/// What one zone remembers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ZoneCheckpoint {
+    zone: ZoneId,
     /// Its settings when this was written; under other settings the matter is another.
-    pub revision: String,
-    /// What stays there.
-    pub matter: Matter,
+    revision: String,
+    judge: Judge,
+    dwell: Dwell,
 }
 
+impl Checkpoint {
+    /// The media time that it is now by the wall clock; `None` if so much time has passed that this is history.
+    pub fn media_at(&self, now: Timestamp) -> Option<Duration> {
+        let down_s = now.duration_since(self.at.wall).as_secs_f64();
+        // A clock that was put back a little says nothing about how long nobody looked.
+        (down_s.abs() <= RESTART_S_MAX).then(|| self.at.media + Duration::from_secs_f64(down_s.max(0.0)))
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
 enum Judge {
     Presence(Presence),
     Obstruction(Obstruction),
+    /// A fall is over before anybody could restart.
+    #[serde(skip)]
     ThrownObject(Box<ThrownObject>),
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Presence(_) => "Presence",
+            Self::Obstruction(_) => "Obstruction",
+            Self::ThrownObject(_) => "ThrownObject",
+        })
+    }
 }
 
 struct Watch {
@@ -105,17 +132,37 @@ struct Watch {
 pub struct Scene {
     tracker: Tracker,
     watches: Vec<Watch>,
+    /// The last picture.
+    at: Option<Captured>,
 }
 
 impl Scene {
     /// A scene in which nothing has happened yet.
     pub fn new(zones: &[Zone]) -> Self {
-        Self { tracker: Tracker::new(), watches: zones.iter().map(Watch::new).collect() }
+        Self { tracker: Tracker::new(), watches: zones.iter().map(Watch::new).collect(), at: None }
+    }
+
+    /// A scene that goes on from a checkpoint, as after a time in which nobody looked: the same object in the same place has
+    /// stayed (up to `unseen_max_s`, and declared), another one begins anew, and what is confirmed stays so until two looks
+    /// agree that it is gone. Zones with other settings than then begin anew. Its pictures' media time must go on from
+    /// [`Checkpoint::media_at`].
+    pub fn resume(zones: &[Zone], checkpoint: Checkpoint) -> Self {
+        let mut scene = Self::new(zones);
+        scene.tracker = checkpoint.tracker;
+        for saved in checkpoint.zones {
+            let same = |w: &&mut Watch| w.zone.id == saved.zone && w.zone.revision == saved.revision;
+            if let Some(watch) = scene.watches.iter_mut().find(same) {
+                // That it was said, and to whom, is not remembered: the first look says it again.
+                (watch.judge, watch.dwell) = (saved.judge, saved.dwell);
+            }
+        }
+        scene
     }
 
     /// Takes what was found in one picture, at this local time; gives what is to be said about it, usually nothing.
     pub fn observe(&mut self, findings: &Findings, local: DateTime) -> Vec<Observation> {
         let mut said = self.tick(&findings.captured, local);
+        self.at = Some(findings.captured);
         if let Some(objects) = &findings.objects {
             self.tracker.observe(&findings.captured, objects);
         }
@@ -179,29 +226,24 @@ impl Scene {
         self.watches.iter().map(Watch::state).collect()
     }
 
-    /// What must survive a restart; write it whenever a stage changes and every minute or so.
-    pub fn checkpoint(&self) -> Checkpoint {
-        let zones = self.watches.iter().filter_map(|w| {
-            let matter = w.dwell.matter()?.clone();
-            Some(ZoneCheckpoint { zone: w.zone.id.clone(), revision: w.zone.revision.clone(), matter })
-        });
-        Checkpoint { zones: zones.collect() }
+    /// When the last picture was captured.
+    pub fn at(&self) -> Option<Captured> {
+        self.at
     }
 
-    /// Takes up what stayed before a restart, at this wall time. The dwell goes on from where it stood; the time in between
-    /// counts neither as presence nor as absence. Given up, and named in the answer so that their incidents can be closed,
-    /// are matters last seen more than 15 minutes ago, and zones that are gone or whose settings have changed.
-    pub fn restore(&mut self, checkpoint: Checkpoint, now: jiff::Timestamp) -> Vec<ZoneId> {
-        let mut given_up = Vec::new();
-        for saved in checkpoint.zones {
-            let unseen_s = now.duration_since(saved.matter.last_seen.wall).as_secs_f64();
-            let same = |w: &&mut Watch| w.zone.id == saved.zone && w.zone.revision == saved.revision;
-            match self.watches.iter_mut().find(same) {
-                Some(watch) if unseen_s.abs() <= RESTART_S_MAX => watch.dwell.resume(saved.matter),
-                _ => given_up.push(saved.zone),
-            }
-        }
-        given_up
+    /// What must survive a restart, if something stays in a zone; keep it whenever a stage has changed, and every few seconds.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        let stays = |w: &&Watch| w.dwell.matter().is_some();
+        let zones: Vec<_> = (self.watches.iter().filter(stays))
+            .map(|w| ZoneCheckpoint {
+                zone: w.zone.id.clone(),
+                revision: w.zone.revision.clone(),
+                judge: w.judge.clone(),
+                dwell: w.dwell.clone(),
+            })
+            .collect();
+        let at = self.at.filter(|_| !zones.is_empty())?;
+        Some(Checkpoint { at, tracker: self.tracker.clone(), zones })
     }
 }
 

@@ -8,7 +8,7 @@ use gridwatch::detection::{Appearance, Detection, Findings, Mover, ZoneForegroun
 use gridwatch::frame::{Captured, Clock};
 use gridwatch::geometry::{BBox, Point, Polygon};
 use gridwatch::observation::{Observation, Stage};
-use gridwatch::scene::Scene;
+use gridwatch::scene::{Checkpoint, Scene};
 use jiff::civil::DateTime;
 use proptest::prelude::*;
 
@@ -622,34 +622,42 @@ fn hours_end_what_they_began() {
     assert!(scene.needs(day).objects_every_s.is_some());
 }
 
+/// Something stays for a minute, gridwatch is away for `down_s`, and something is there again (`after`) for 200 s.
+fn check_restart(name: &str, rule: &str, after: &Shows, down_s: f64, expected: &[(Stage, i64)]) {
+    let mut before = Scene::new(&[zone(rule)]);
+    for findings in pictures(&[(60.0, 1.0, objects(&[("cart", CART)]))]) {
+        before.observe(&findings, noon());
+    }
+    let saved = serde_json::to_string(&before.checkpoint()).unwrap();
+    let saved: Option<Checkpoint> = serde_json::from_str(&saved).unwrap();
+    let saved = saved.expect("something stays");
+    let Some(media_now) = saved.media_at(at(59.0 + down_s).wall) else {
+        return assert!(expected.is_empty(), "{name}");
+    };
+    let mut scene = Scene::resume(&[zone(rule)], saved);
+    assert_eq!(scene.states()[0].dwell_s.round() as i64, 59, "{name}");
+    let mut stages = Vec::new();
+    for mut findings in pictures(&[(200.0, 1.0, after.clone())]) {
+        findings.captured = at((findings.captured.media + media_now).as_secs_f64());
+        let said = scene.observe(&findings, noon());
+        stages.extend(said.into_iter().map(|o| (o.stage, o.dwell_s.round() as i64)));
+    }
+    stages.truncate(expected.len().max(1));
+    assert_eq!(stages, expected, "{name}");
+}
+
 #[test]
 fn a_restart_neither_resets_nor_fakes() {
-    let run = |scene: &mut Scene, from: f64, to: f64, shift: f64| -> Vec<(Stage, i64)> {
-        let mut stages = Vec::new();
-        for mut findings in pictures(&[(to - from, 1.0, objects(&[("cart", CART)]))]) {
-            // A new process counts media time from 0 again; the wall clock goes on.
-            findings.captured.wall = at(findings.captured.media.as_secs_f64() + from + shift).wall;
-            let said = scene.observe(&findings, noon());
-            stages.extend(said.into_iter().map(|o| (o.stage, o.dwell_s.round() as i64)));
-        }
-        stages
-    };
-    let mut before = Scene::new(&[zone(STALL)]);
-    assert_eq!(run(&mut before, 0.0, 60.0, 0.0), [(Suspected, 30)]);
-    let saved = serde_json::to_string(&before.checkpoint()).unwrap();
-    let restored = |down_s: f64| {
-        let mut scene = Scene::new(&[zone(STALL)]);
-        let given_up = scene.restore(serde_json::from_str(&saved).unwrap(), at(60.0 + down_s).wall);
-        (scene, given_up)
-    };
-    let (mut scene, given_up) = restored(300.0);
-    assert!(given_up.is_empty());
-    // 59 s of dwell before; the five minutes in between are not counted.
-    assert_eq!(scene.states()[0].dwell_s.round() as i64, 59);
-    assert_eq!(run(&mut scene, 60.0, 100.0, 300.0), [(Confirmed, 90)]);
-    let (scene, given_up) = restored(3600.0);
-    assert_eq!(given_up.len(), 1);
-    assert_eq!(scene.states()[0].dwell_s, 0.0);
+    let cart = objects(&[("cart", CART)]);
+    let elsewhere = objects(&[("cart", [0.85, 0.7, 0.95, 0.85])]);
+    let moored = &format!("{STALL}\nshift_max = 0.5");
+    // (59 s of dwell before, confirmed at 90.)
+    check_restart("a moment", STALL, &cart, 3.0, &[(Confirmed, 90)]);
+    check_restart("a moment, and it may not move", moored, &cart, 3.0, &[(Confirmed, 90)]);
+    check_restart("another one stands there", moored, &elsewhere, 3.0, &[(Confirmed, 90)]);
+    check_restart("five minutes", moored, &cart, 300.0, &[(Confirmed, 359)]);
+    check_restart("it is gone", moored, &objects(&[]), 3.0, &[(Cleared, 59)]);
+    check_restart("an hour", STALL, &cart, 3600.0, &[]);
 }
 
 #[test]

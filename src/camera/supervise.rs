@@ -97,25 +97,27 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) {
     let (_always, wanted) = watch::channel(true);
-    run_while(camera, out, counters, stop, wanted).await;
+    run_while(camera, out, counters, stop, wanted, None).await;
 }
 
-/// The same, but connected only while `wanted` is true: for visits in a patrol. Media time goes on in between; that the
-/// connection is closed then is nobody's trouble and not told.
+/// The same, but connected only while `wanted` is true: for visits in a patrol. Media time goes on in between, and from
+/// `media_now` if something was remembered of the camera; that the connection is closed then is nobody's trouble and not told.
 pub async fn run_while(
     camera: Arc<config::Camera>,
     out: impl Sink,
     counters: Arc<Counters>,
     mut stop: watch::Receiver<bool>,
     wanted: watch::Receiver<bool>,
+    media_now: Option<Duration>,
 ) {
+    let time = media_now.map_or_else(Timekeeper::default, Timekeeper::going_on);
     let stopped = async move {
         // An error means that nobody can ask us to stop any more, which is the same.
         let _ = stop.wait_for(|stop| *stop).await;
     };
     tokio::select! {
         () = stopped => {}
-        () = Supervisor { camera: &camera, out, counters: &counters, time: Timekeeper::default(), told: None, wanted }.run() => {}
+        () = Supervisor { camera: &camera, out, counters: &counters, time, told: None, wanted }.run() => {}
     }
 }
 

@@ -24,7 +24,8 @@ const TICKS_PER_S: f64 = 90_000.0;
 /// Turns the sender's timestamps into capture times that go on over reconnects.
 #[derive(Debug, Default)]
 pub struct Timekeeper {
-    /// When the camera's first picture arrived.
+    /// Media time at the start, in seconds, and when that was: when the first picture arrived, if nobody said.
+    begins_s: f64,
     start: Option<Instant>,
     /// The sender's tick that means `anchor_s` in media time; `None` at the start of a connection.
     anchor: Option<(i64, f64)>,
@@ -35,6 +36,12 @@ pub struct Timekeeper {
 }
 
 impl Timekeeper {
+    /// A clock on which it is now this media time.
+    pub fn going_on(now: Duration) -> Self {
+        let now_s = now.as_secs_f64();
+        Self { begins_s: now_s, start: Some(Instant::now()), latest_s: now_s, ..Self::default() }
+    }
+
     /// A new connection: its timestamps have nothing to do with those before.
     pub fn reconnected(&mut self) {
         self.anchor = None;
@@ -50,7 +57,7 @@ impl Timekeeper {
     /// Capture time of a picture with presentation time `tick` (90 kHz, unwrapped) whose first packet came at `arrived`.
     pub fn captured(&mut self, tick: i64, arrived: Instant, arrived_wall: Timestamp) -> (Captured, i64) {
         let start = *self.start.get_or_insert(arrived);
-        let elapsed_s = arrived.saturating_duration_since(start).as_secs_f64();
+        let elapsed_s = self.begins_s + arrived.saturating_duration_since(start).as_secs_f64();
         let by_sender = self.anchor.map(|(anchor, anchor_s)| anchor_s + seconds(tick, anchor));
         let media_s = match by_sender {
             Some(at_s)
@@ -128,6 +135,22 @@ mod tests {
         keeper.reconnected();
         assert_eq!(at(&mut keeper, 77, 31_000), 31_000);
         assert_eq!(at(&mut keeper, 77 + 9000, 31_100), 31_100);
+    }
+
+    #[test]
+    fn media_time_goes_on_over_a_restart() {
+        let (mut keeper, start) =
+            (Timekeeper::going_on(Duration::from_secs(600)), Instant::now() + Duration::from_secs(3));
+        let at = |keeper: &mut Timekeeper, tick: i64, ms| {
+            keeper
+                .captured(tick, start + Duration::from_millis(ms), Timestamp::UNIX_EPOCH)
+                .0
+                .media
+                .as_secs_f64()
+        };
+        // Three seconds until the camera was there again.
+        assert!((at(&mut keeper, 77, 0) - 603.0).abs() < 0.5);
+        assert!((at(&mut keeper, 77 + 90_000, 1000) - 604.0).abs() < 0.5);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use uuid::Uuid;
 
@@ -66,6 +67,9 @@ fn candidates(camera: &Camera, model: Option<&Model>, falling: &[Polygon]) -> Ca
 /// An own decoder (8 MB and more) that has had nothing for so long is let go.
 const DECODER_KEPT: Duration = Duration::from_secs(30);
 
+/// How often what the scene must remember is kept while something stays.
+const KEPT_EVERY: Duration = Duration::from_secs(2);
+
 /// A clip that will be written when its last picture has come.
 struct PendingClip {
     incident: Uuid,
@@ -94,6 +98,8 @@ pub struct Analysis {
     foreground: Option<Foreground>,
     movers: Option<Candidates>,
     scene: Scene,
+    /// When what the scene must remember was last kept, and whether there was anything; in media time.
+    kept: Option<Duration>,
     clips: Vec<PendingClip>,
     /// Zones that were said to show a road.
     roads: HashSet<ZoneId>,
@@ -155,6 +161,7 @@ impl Analysis {
             foreground,
             movers: (!falling.is_empty()).then(|| candidates(&camera, desk.falls_model(&camera), &falling)),
             scene,
+            kept: None,
             clips: Vec::new(),
             roads: HashSet::new(),
             counts: Counts::default(),
@@ -174,6 +181,25 @@ impl Analysis {
             detector,
             desk,
         }
+    }
+
+    /// The same for a camera of which something may be remembered from before a restart or a reload; also gives the media time
+    /// that it is now, then.
+    pub fn resume(
+        camera: Arc<Camera>,
+        detector: Option<Detector>,
+        desk: Arc<Desk>,
+        now: Timestamp,
+    ) -> (Self, Option<Duration>) {
+        let remembered = desk.remembered(&camera.id);
+        let mut analysis = Self::new(camera, detector, desk);
+        let media_now = remembered.and_then(|checkpoint| {
+            let media_now = checkpoint.media_at(now)?;
+            analysis.scene = Scene::resume(&analysis.camera.zones, checkpoint);
+            analysis.kept = Some(Duration::ZERO);
+            Some(media_now)
+        });
+        (analysis, media_now)
     }
 
     /// What this side shares with the camera's intake.
@@ -236,6 +262,9 @@ impl Analysis {
             }
         }
         self.finish_clips(None);
+        if let Some(last) = self.scene.at() {
+            self.remember(&last, true);
+        }
         self.post.lock().counts += std::mem::take(&mut self.counts);
     }
 
@@ -332,6 +361,7 @@ impl Analysis {
         }
         let observations = self.scene.observe(&findings, self.desk.local(&captured));
         self.warn_of_roads();
+        self.remember(&captured, !observations.is_empty());
         for seen in &observations {
             self.state(seen, picture, findings.objects.as_deref());
         }
@@ -340,6 +370,19 @@ impl Analysis {
             self.post.lock().looked = Some(Instant::now());
         }
         looked(Looked { camera: &self.camera, picture, findings: &findings, scene: &self.scene });
+    }
+
+    /// Keeps what the scene must remember over a restart: at once if something is about to be said, else now and then.
+    fn remember(&mut self, at: &Captured, at_once: bool) {
+        let rests = self.kept.is_some_and(|kept| at.media.saturating_sub(kept) < KEPT_EVERY);
+        if rests && !at_once {
+            return;
+        }
+        let checkpoint = self.scene.checkpoint();
+        if checkpoint.is_some() || self.kept.is_some() {
+            self.desk.remember(&self.camera.id, checkpoint.as_ref(), at);
+        }
+        self.kept = checkpoint.map(|_| at.media);
     }
 
     /// The self-test of zones for thrown objects: says once that one shows a road.

@@ -30,6 +30,8 @@ pub struct Cameras {
     away: Away,
     states: States,
     load: Load,
+    /// True: who is not visited in turn is connected all the time.
+    always: watch::Sender<bool>,
 }
 
 /// Hears what becomes of a camera's connection.
@@ -85,7 +87,13 @@ impl Cameras {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let load = Load::new(pool.cores());
-        let mut all = Self { tasks: Vec::new(), away: Away::default(), states: States::default(), load };
+        let mut all = Self {
+            tasks: Vec::new(),
+            away: Away::default(),
+            states: States::default(),
+            load,
+            always: watch::Sender::new(true),
+        };
         for camera in &config.disabled {
             let reasons = camera.problems.join("; ");
             tracing::error!(camera = %camera.id, "disabled: {reasons}");
@@ -108,7 +116,8 @@ impl Cameras {
             };
             let camera = Arc::new(camera.clone());
             let states = all.listener(&camera, dispatch.clone());
-            let analysis = Analysis::new(Arc::clone(&camera), Some(detector), Arc::clone(desk));
+            let (analysis, media_now) =
+                Analysis::resume(Arc::clone(&camera), Some(detector), Arc::clone(desk), Timestamp::now());
             all.load.watch(&camera, analysis.post().clone());
             let wanted = patrols.join(&camera, analysis.post());
             let grant = Arc::clone(all.load.grant());
@@ -117,10 +126,9 @@ impl Cameras {
             let live = Live { intake, station, queue: Arc::clone(pool.queue()), states };
             let counters = Arc::new(Counters::default());
             let stop = stop.clone();
-            all.tasks.push(match wanted {
-                Some(wanted) => tokio::spawn(camera::run_while(camera, live, counters, stop, wanted)),
-                None => tokio::spawn(camera::run(camera, live, counters, stop)),
-            });
+            let wanted = wanted.unwrap_or_else(|| all.always.subscribe());
+            let task = camera::run_while(camera, live, counters, stop, wanted, media_now);
+            all.tasks.push(tokio::spawn(task));
         }
         let (config, states) = (Arc::clone(config), Arc::clone(&all.states));
         all.tasks.push(tokio::spawn(async move { patrols.run(&config, states, dispatch, stop).await }));

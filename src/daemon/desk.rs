@@ -17,6 +17,7 @@ use crate::frame::{AccessUnit, CameraId, Captured, Picture};
 use crate::geometry::BBox;
 use crate::incident::{IncidentError, Incidents, envelope};
 use crate::observation::{Observation, Stage};
+use crate::scene::Checkpoint;
 use crate::store::Store;
 
 /// Hears each statement once it is on disk.
@@ -168,6 +169,29 @@ impl Desk {
         let now = self.now(at);
         let said = self.lock().attach_evidence(incident, evidence, now);
         self.tell(said.map(|said| said.into_iter().collect()), now);
+    }
+
+    /// Keeps what a camera's scene must remember over a restart.
+    pub fn remember(&self, camera: &CameraId, checkpoint: Option<&Checkpoint>, at: &Captured) {
+        let json = checkpoint.map(serde_json::to_string).transpose();
+        let json = json.unwrap_or_else(|error| {
+            tracing::error!(%camera, "its state cannot be kept over a restart: {error}");
+            None
+        });
+        self.lock().remember(camera, json, self.now(at));
+    }
+
+    /// What was kept of a camera's scene. What cannot be read, of another version say, is lost with a message: incidents that
+    /// are open wait to be seen again.
+    pub fn remembered(&self, camera: &CameraId) -> Option<Checkpoint> {
+        let json = self.lock().remembered(camera).map_err(|error| error.to_string());
+        let read = json.and_then(|json| {
+            json.map(|json| serde_json::from_str(&json)).transpose().map_err(|error| error.to_string())
+        });
+        read.unwrap_or_else(|error| {
+            tracing::warn!(%camera, "its dwell times begin anew: what was kept of them cannot be read: {error}");
+            None
+        })
     }
 
     /// Notes that a camera's picture was analysed.

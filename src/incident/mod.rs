@@ -8,7 +8,7 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -25,6 +25,9 @@ use machine::{Machine, Seen};
 
 /// Statements kept in memory while the store cannot write; with more, the oldest are lost (and counted).
 const UNWRITTEN_MAX: usize = 1_000;
+
+/// Seconds for which what scenes must remember waits to be written for all cameras at once: less than what a dwell bridges.
+const CHECKPOINTS_WAIT_S: f64 = 5.0;
 
 /// Seconds that a clip may take to be written after its last picture.
 const CLIP_WRITTEN_S: f64 = 15.0;
@@ -49,6 +52,9 @@ pub struct Incidents {
     topics: Option<Topics>,
     machine: Machine,
     unwritten: VecDeque<Entry>,
+    /// What scenes must remember, written with the next statement, or when some time has passed.
+    checkpoints: BTreeMap<CameraId, Option<String>>,
+    checkpoints_since: Option<Timestamp>,
     lost: u64,
 }
 
@@ -60,7 +66,16 @@ impl Incidents {
         let mut machine = Machine::default();
         machine.remember(store.open_incidents()?);
         let topics = topics(&config)?;
-        let mut incidents = Self { store, config, topics, machine, unwritten: VecDeque::new(), lost: 0 };
+        let mut incidents = Self {
+            store,
+            config,
+            topics,
+            machine,
+            unwritten: VecDeque::new(),
+            checkpoints: BTreeMap::new(),
+            checkpoints_since: None,
+            lost: 0,
+        };
         let now = Timestamp::now();
         let config = Arc::clone(&incidents.config);
         let mut closed =
@@ -109,6 +124,21 @@ impl Incidents {
             self.unwritten.push_back(Entry { incident: incident.clone(), messages: Vec::new() });
         }
         self.say(said, now)
+    }
+
+    /// Keeps what a camera's scene must remember over a restart (opaque JSON; `None`: nothing). It is written together with the
+    /// next statement, so that neither is ever known without the other, or within five seconds.
+    pub fn remember(&mut self, camera: &CameraId, checkpoint: Option<String>, now: Timestamp) {
+        self.checkpoints.insert(camera.clone(), checkpoint);
+        self.checkpoints_since.get_or_insert(now);
+    }
+
+    /// What was last remembered of a camera's scene.
+    pub fn remembered(&self, camera: &CameraId) -> Result<Option<String>, IncidentError> {
+        match self.checkpoints.get(camera) {
+            Some(waiting) => Ok(waiting.clone()),
+            None => Ok(self.store.checkpoint(camera)?),
+        }
     }
 
     /// Notes that a picture of this camera was analysed. An incident from before a restart that is not seen again for
@@ -184,12 +214,17 @@ impl Incidents {
             let entry = self.entry(incident, now);
             self.unwritten.push_back(entry);
         }
-        if self.unwritten.is_empty() {
+        let waited_s = self.checkpoints_since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
+        // A clock that was put back must not keep them waiting.
+        if self.unwritten.is_empty() && (0.0..CHECKPOINTS_WAIT_S).contains(&waited_s) {
             return Ok(said);
         }
-        match self.store.write(self.unwritten.iter().cloned().collect()) {
+        let checkpoints = self.checkpoints.iter().map(|(camera, json)| (camera.clone(), json.clone()));
+        match self.store.write(self.unwritten.iter().cloned().collect(), checkpoints.collect()) {
             Ok(()) => {
                 self.unwritten.clear();
+                self.checkpoints.clear();
+                self.checkpoints_since = None;
                 Ok(said)
             }
             Err(error) => {

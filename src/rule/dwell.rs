@@ -136,12 +136,6 @@ impl Dwell {
         self.matter.take().filter(|m| m.stage.is_some()).map(|m| (Stage::Cleared, m))
     }
 
-    /// Carries a matter over a restart: its dwell goes on from where it was, the time in between counts for nothing.
-    pub fn resume(&mut self, matter: Matter) {
-        self.matter = Some(Matter { away_s: 0.0, ..matter });
-        self.looked = None;
-    }
-
     /// Seconds since a moment in which nobody looked: in gaps that count as dwell if the same object was there before and
     /// after them, and in those that are too long for that.
     fn unseen_since(&self, since: &Captured) -> (f64, f64) {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Rule;
 use crate::frame::Captured;
 
 /// Notices them between the looks of one judge.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Looks {
     gap_s: f64,
     last: Option<Captured>,

@@ -8,6 +8,8 @@
 //! | the detector calls it a person, a vehicle, a parked cycle now and then | that is what it is: not goods |
 //! | somebody who waits is no person to the detector for a while | as above; what is slimmer than a person is tall is no stall anyway |
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Rule;
 use crate::detection::ZoneForeground;
 use crate::frame::Captured;
@@ -27,7 +29,7 @@ const HIDDEN_SHARE: f32 = 0.75;
 const NAMED_SHARE_MAX: f32 = 0.25;
 
 /// Something that came and stays.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Thing {
     /// Where it is.
     pub bbox: BBox,
@@ -43,7 +45,7 @@ pub struct Thing {
 }
 
 /// All things of one zone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Goods {
     clear_s: f64,
     height_min: f32,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Rule;
 use crate::detection::{Class, Detection, ZoneForeground};
 use crate::frame::Captured;
@@ -25,7 +27,7 @@ const PERSON: &str = "person";
 const PERSON_SCORE_MIN: f32 = 0.3;
 
 /// Judges how much of a zone is covered by what stays in it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Obstruction {
     rule: Rule,
     id: ZoneId,
@@ -42,7 +44,7 @@ pub struct Obstruction {
 }
 
 /// Static foreground that covers enough of the zone.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Covered {
     since: Captured,
     /// When it did last; what was not looked at does not count.

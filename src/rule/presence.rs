@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Rule;
 use crate::detection::{Detection, UNKNOWN};
 use crate::frame::Captured;
@@ -35,7 +37,7 @@ const UNATTENDED_S: f64 = 15.0;
 const GOODS_WIDTH_MIN: f32 = 0.45;
 
 /// Judges whether objects of the rule's classes are in a zone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Presence {
     rule: Rule,
     id: ZoneId,
@@ -51,7 +53,7 @@ pub struct Presence {
 }
 
 /// Somebody is or was beside what is in the zone.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Attended {
     from: Captured,
     last: Captured,

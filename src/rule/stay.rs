@@ -12,6 +12,8 @@
 //! | it shuffles about ([`Stays::following`]) | its place goes with it |
 //! | a second box on the same object | one thing, one place |
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Rule;
 use crate::detection::Appearance;
 use crate::frame::Captured;
@@ -36,7 +38,7 @@ const SHUFFLE_IOU_MIN: f32 = 0.25;
 const ONE_THING_SHARE: f32 = 0.7;
 
 /// Where something stays, whatever id it has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stay {
     /// Unique in its zone, from 1.
     id: u32,
@@ -78,7 +80,7 @@ impl Stay {
 }
 
 /// All stays of one zone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Stays {
     rule: Rule,
     /// Whether a place goes with its track.

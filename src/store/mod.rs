@@ -135,8 +135,13 @@ impl Store {
         })
     }
 
-    /// Writes incidents and their messages in one transaction; when this returns, they are on the disk.
-    pub fn write(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+    /// Writes incidents with their messages, and what cameras' scenes must remember over a restart (opaque JSON in place of what
+    /// was kept before; `None`: nothing), in one transaction; when this returns, they are on the disk.
+    pub fn write(
+        &self,
+        entries: Vec<Entry>,
+        checkpoints: Vec<(CameraId, Option<String>)>,
+    ) -> Result<(), StoreError> {
         let limits = self.writer.limits;
         let path = self.writer.path.clone();
         let gave_way = self.call(move |db| {
@@ -153,6 +158,7 @@ impl Store {
             if entries.iter().any(|entry| entry.incident.phase == Phase::Closed) {
                 record::prune(&change, &limits).map_err(sql)?;
             }
+            record::put_checkpoints(&change, &checkpoints).map_err(sql)?;
             change.commit().map_err(sql)?;
             Ok(gave_way)
         })?;
@@ -233,16 +239,10 @@ impl Store {
         self.call(move |db| record::verdicts(db, incident))
     }
 
-    /// Keeps what a camera's scene must remember over a restart, in place of what was kept before; opaque JSON. Several
-    /// cameras go in one transaction, so that a minute's checkpoints cost one write to the disk.
-    pub fn put_checkpoints(&self, checkpoints: Vec<(CameraId, String)>) -> Result<(), StoreError> {
-        let path = self.writer.path.clone();
-        self.call(move |db| record::put_checkpoints(db, &checkpoints).map_err(|e| StoreError::of(path, e)))
-    }
-
-    /// What was kept of every camera's scene.
-    pub fn checkpoints(&self) -> Result<Vec<(CameraId, String)>, StoreError> {
-        self.call(|db| record::checkpoints(db).map_err(StoreError::Sql))
+    /// What was kept of a camera's scene.
+    pub fn checkpoint(&self, camera: &CameraId) -> Result<Option<String>, StoreError> {
+        let camera = camera.clone();
+        self.call(move |db| record::checkpoint(db, &camera).map_err(StoreError::Sql))
     }
 
     /// Makes the disk full from the page `pages` on, for tests.

@@ -192,23 +192,25 @@ pub(super) fn verdicts(db: &Connection, incident: Uuid) -> Result<Vec<StoredVerd
 
 /// Keeps what scenes must remember.
 pub(super) fn put_checkpoints(
-    db: &mut Connection,
-    checkpoints: &[(CameraId, String)],
+    change: &Transaction<'_>,
+    checkpoints: &[(CameraId, Option<String>)],
 ) -> rusqlite::Result<()> {
-    let change = db.transaction()?;
     for (camera, json) in checkpoints {
-        change
-            .prepare_cached("INSERT OR REPLACE INTO checkpoint (camera, written, json) VALUES (?, ?, ?)")?
-            .execute(params![camera.as_str(), Timestamp::now().to_string(), json])?;
+        match json {
+            Some(json) => change
+                .prepare_cached("INSERT OR REPLACE INTO checkpoint (camera, written, json) VALUES (?, ?, ?)")?
+                .execute(params![camera.as_str(), Timestamp::now().to_string(), json])?,
+            None => change
+                .prepare_cached("DELETE FROM checkpoint WHERE camera = ?")?
+                .execute([camera.as_str()])?,
+        };
     }
-    change.commit()
+    Ok(())
 }
 
-/// What scenes must remember.
-pub(super) fn checkpoints(db: &Connection) -> rusqlite::Result<Vec<(CameraId, String)>> {
-    let mut query = db.prepare_cached("SELECT camera, json FROM checkpoint ORDER BY camera")?;
-    let rows = query.query_map([], |row| {
-        Ok((CameraId::from(row.get::<_, String>(0)?.as_str()), row.get::<_, String>(1)?))
-    })?;
-    rows.collect()
+/// What a scene must remember.
+pub(super) fn checkpoint(db: &Connection, camera: &CameraId) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT json FROM checkpoint WHERE camera = ?")?
+        .query_row([camera.as_str()], |row| row.get(0))
+        .optional()
 }

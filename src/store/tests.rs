@@ -47,7 +47,7 @@ fn message(kind: MessageKind, text: &str) -> Message {
 }
 
 fn write(store: &Store, incident: &Incident, messages: Vec<Message>) -> Result<(), StoreError> {
-    store.write(vec![Entry { incident: incident.clone(), messages }])
+    store.write(vec![Entry { incident: incident.clone(), messages }], Vec::new())
 }
 
 fn topics(store: &Store) -> Vec<String> {
@@ -63,13 +63,15 @@ fn what_was_written_is_there_after_a_restart() {
     let store = Store::open(dir.path()).expect("a store");
     write(&store, &open, vec![picture.clone(), message(MessageKind::Incident, "opened")]).expect("written");
     write(&store, &closed, Vec::new()).expect("written");
-    store.put_checkpoints(vec![("gate".into(), "{}".into())]).expect("written");
+    store.write(Vec::new(), vec![("gate".into(), Some("{}".into()))]).expect("written");
     drop(store);
 
     let store = Store::open(dir.path()).expect("a store");
     assert_eq!(store.open_incidents().expect("read"), std::slice::from_ref(&open));
     assert_eq!(store.latest_incidents(10).expect("read"), [closed.clone(), open.clone()]);
-    assert_eq!(store.checkpoints().expect("read"), [("gate".into(), "{}".to_owned())]);
+    assert_eq!(store.checkpoint(&"gate".into()).expect("read"), Some("{}".to_owned()));
+    store.write(Vec::new(), vec![("gate".into(), None)]).expect("written");
+    assert_eq!(store.checkpoint(&"gate".into()).expect("read"), None);
     let rows = store.outbox_head(10, u64::MAX).expect("read");
     assert_eq!(rows[0].message, picture);
     assert_eq!((rows[1].incident, rows[1].message.topic.as_str()), (open.incident, "opened"));
@@ -90,7 +92,7 @@ fn state_and_messages_are_written_together_or_not_at_all() {
         Entry { incident: incident("b", Phase::Opened), messages: vec![message(MessageKind::Incident, "b")] },
         Entry { incident: incident("a", Phase::Opened), messages: vec![message(MessageKind::Incident, "a")] },
     ];
-    let refused = store.write(both).expect_err("refused").to_string();
+    let refused = store.write(both, Vec::new()).expect_err("refused").to_string();
     assert!(refused.contains("UNIQUE"), "{refused}");
     assert_eq!(store.open_incidents().expect("read").len(), 1);
     assert!(topics(&store).is_empty());

@@ -6,6 +6,8 @@
 
 mod matching;
 
+use serde::{Deserialize, Serialize};
+
 use crate::detection::{Appearance, Class, Detection};
 use crate::frame::Captured;
 use crate::geometry::{BBox, Point};
@@ -57,7 +59,7 @@ const RETURN_S_MAX: f64 = 8.0;
 const VOTES_MAX: usize = 8;
 
 /// One object over time.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Track {
     /// Unique in its tracker.
     pub id: u64,
@@ -93,7 +95,7 @@ pub struct Track {
 }
 
 /// A place that a track has left.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Stood {
     place: BBox,
     until: Captured,
@@ -325,7 +327,7 @@ pub fn same_place(was: &BBox, is: &BBox, shift_max: f32) -> bool {
 }
 
 /// Follows the objects of one camera.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Tracker {
     tracks: Vec<Track>,
     next_id: u64,
