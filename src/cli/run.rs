@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::daemon::ConfigFile;
+
 /// Arguments of `gridwatch run`.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
@@ -31,8 +33,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         .context("cannot start the network threads")?;
     let summary = runtime.block_on(async {
         let (stop, stopped) = tokio::sync::watch::channel(false);
+        let (ask, asked) = tokio::sync::mpsc::channel(1);
         tokio::spawn(signals(stop));
-        crate::daemon::run(loaded.config, stopped).await
+        tokio::spawn(hangups(ask));
+        let file = ConfigFile::new(args.config.clone(), &loaded.files, asked);
+        crate::daemon::run(loaded.config, Some(file), stopped).await
     })?;
     tracing::info!("stopped: {summary}");
     Ok(ExitCode::SUCCESS)
@@ -46,6 +51,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// threads of their own.
 fn network_threads(cameras: usize) -> usize {
     (cameras / CAMERAS_PER_NETWORK_THREAD).clamp(1, 8)
+}
+
+/// SIGHUP: read the config anew. Two at once are one.
+async fn hangups(ask: tokio::sync::mpsc::Sender<()>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        let _ = ask.try_send(());
+    }
 }
 
 /// First signal: stop in order. Second signal: stop now.

@@ -30,6 +30,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every problem, in the order of files and lines; errors here cost a camera or a setting, not the box.
     pub problems: Vec<Problem>,
+    /// All files that were read, the config file first.
+    pub files: Vec<PathBuf>,
 }
 
 /// Reads the config file and every file that it names.
@@ -93,12 +95,13 @@ impl Reading<'_> {
         let patrols = self.patrols(layers, &cameras);
         let fatal = self.report.fatal();
         let revision = revision(&self.read);
+        let files = self.read.iter().map(|source| source.path.clone()).collect();
         let problems = self.report.finish(&self.source.path);
         match node {
             Some(node) if !fatal => {
                 let config =
                     Config { revision, node, mqtt, evidence, models, scenarios, patrols, cameras, disabled };
-                Ok(Loaded { config, problems })
+                Ok(Loaded { config, problems, files })
             }
             _ => Err(ConfigError::Invalid(problems)),
         }

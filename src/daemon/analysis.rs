@@ -159,7 +159,8 @@ impl Analysis {
             decoded: Duration::ZERO,
             looked: None,
             foreground,
-            movers: (!falling.is_empty()).then(|| candidates(&camera, desk.falls_model(&camera), &falling)),
+            movers: (!falling.is_empty())
+                .then(|| candidates(&camera, desk.falls_model(&camera).as_ref(), &falling)),
             scene,
             kept: None,
             clips: Vec::new(),

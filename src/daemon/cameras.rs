@@ -1,6 +1,6 @@
 //! The cameras that run: each a task that receives, a thread that analyses, and a state that the platform sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::desk::Desk;
-use super::intake::Intake;
+use super::intake::{Intake, PostBox};
 use super::load::{Load, Status};
-use super::patrol::Patrols;
+use super::patrol::{Member, Patrols};
 use super::pool::{Overflow, Pool, Queue, Station};
 use super::{Analysis, Detectors};
 use crate::camera::{self, Counters, Message, Refused, Sink};
-use crate::config::{Camera, Config};
+use crate::config::{Camera, Config, Gates, Model};
 use crate::dispatch::Dispatch;
 use crate::event::CameraStatus;
 use crate::frame::{CameraId, CameraState};
@@ -24,14 +24,58 @@ use crate::frame::{CameraId, CameraState};
 /// reboot of a camera, a switch or a street cabinet.
 const LOST_AFTER: Duration = Duration::from_secs(600);
 
-/// All cameras of the config.
+/// All cameras of the config in force.
 pub struct Cameras {
-    tasks: Vec<JoinHandle<()>>,
+    running: BTreeMap<CameraId, Running>,
+    /// Those that the platform was told are disabled.
+    disabled: BTreeSet<CameraId>,
+    detectors: Detectors,
+    desk: Arc<Desk>,
+    dispatch: Option<Arc<Dispatch>>,
+    patrols: Patrols,
     away: Away,
     states: States,
     load: Load,
-    /// True: who is not visited in turn is connected all the time.
-    always: watch::Sender<bool>,
+}
+
+/// A camera that runs, and what it runs with: as long as that stays the same, a reload does not touch it.
+struct Running {
+    camera: Arc<Camera>,
+    settings: Settings,
+    post: PostBox,
+    station: Arc<Station>,
+    /// Whether it is to be connected now.
+    wanted: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// What a camera's analysis is made with, besides the camera's own settings.
+#[derive(Clone, PartialEq)]
+struct Settings {
+    models: Vec<Model>,
+    gates: Gates,
+}
+
+impl Settings {
+    fn of(camera: &Camera, config: &Config) -> Self {
+        let names = [Some(&camera.model), camera.candidates.as_ref()];
+        let models = names.into_iter().flatten().filter_map(|name| config.models.get(name));
+        Self { models: models.cloned().collect(), gates: config.node.gates }
+    }
+}
+
+/// What a config changed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Cameras that went on as they were.
+    pub kept: usize,
+    /// Cameras that were connected anew with other settings.
+    pub changed: usize,
+    /// Cameras that are new.
+    pub added: usize,
+    /// Cameras that are no more.
+    pub removed: usize,
 }
 
 /// Hears what becomes of a camera's connection.
@@ -78,61 +122,140 @@ type Away = Arc<Mutex<BTreeMap<CameraId, Option<Instant>>>>;
 pub type States = Arc<Mutex<BTreeMap<CameraId, CameraState>>>;
 
 impl Cameras {
-    /// Loads the models, then connects to every camera that can run; the others are published as disabled.
-    pub fn start(
-        config: &Arc<Config>,
+    /// No cameras yet; `stop` ends patrols and polls.
+    pub fn new(
         desk: &Arc<Desk>,
         pool: &Pool,
         dispatch: Option<Arc<Dispatch>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let load = Load::new(pool.cores());
-        let mut all = Self {
-            tasks: Vec::new(),
+        let states = States::default();
+        Self {
+            running: BTreeMap::new(),
+            disabled: BTreeSet::new(),
+            detectors: Detectors::default(),
+            desk: Arc::clone(desk),
+            patrols: Patrols::start(Arc::clone(&states), dispatch.clone(), stop),
+            dispatch,
             away: Away::default(),
-            states: States::default(),
-            load,
-            always: watch::Sender::new(true),
+            states,
+            load: Load::new(pool.cores()),
+        }
+    }
+
+    /// The settings of a camera that runs.
+    pub fn settings(&self, camera: &CameraId) -> Option<&Arc<Camera>> {
+        self.running.get(camera).map(|running| &running.camera)
+    }
+
+    /// Ends the cameras that a config does not have any more, or has otherwise; when this returns, what their scenes knew is
+    /// kept and their connections are closed. Gives how many have other settings, and how many are gone.
+    pub async fn retire(&mut self, config: &Config) -> (usize, usize) {
+        let wanted: BTreeMap<&CameraId, &Camera> = config.cameras.iter().map(|c| (&c.id, c)).collect();
+        let is_same = |running: &Running| {
+            wanted.get(&running.camera.id).is_some_and(|&camera| {
+                *camera == *running.camera && Settings::of(camera, config) == running.settings
+            })
         };
+        let (same, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.running).into_iter().partition(|(_, running)| is_same(running));
+        self.running = same;
+        let retired: Vec<Running> = others.into_values().collect();
+        retired.iter().for_each(|running| _ = running.stop.send_replace(true));
+        let mut changed = 0;
+        for running in &retired {
+            let id = &running.camera.id;
+            running.station.over().await;
+            self.load.forget(id);
+            if wanted.contains_key(id) {
+                changed += 1;
+                continue;
+            }
+            self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            self.away.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        }
+        let gone: Vec<CameraId> = (retired.iter().map(|running| &running.camera.id))
+            .chain(&self.disabled)
+            .filter(|id| !is_configured(config, id))
+            .cloned()
+            .collect();
+        for running in retired {
+            let _ = running.task.await; // A panic in there has been reported by the hook.
+        }
+        for id in &gone {
+            self.disabled.remove(id);
+            if let Some(dispatch) = &self.dispatch {
+                dispatch.forget_camera(id);
+            }
+        }
+        (changed, gone.len())
+    }
+
+    /// Loads models and connects to every camera that is not running yet and can; the others are published as disabled.
+    pub fn start(&mut self, config: &Arc<Config>, pool: &Pool) {
         for camera in &config.disabled {
-            let reasons = camera.problems.join("; ");
-            tracing::error!(camera = %camera.id, "disabled: {reasons}");
-            let status = status(&camera.id, &camera.name, CameraState::Disabled, Some(reasons));
-            publish(dispatch.as_deref(), status);
+            self.disable(&camera.id, &camera.name, camera.problems.join("; "));
         }
-        let mut patrols = Patrols::default();
-        let mut detectors = Detectors::new(config);
+        self.detectors.retain(&config.models);
         for camera in &config.cameras {
-            // Loading reads a file and may compile kernels for seconds, at a time when nothing else is to be done.
-            let detector = match tokio::task::block_in_place(|| detectors.get(&camera.model)) {
-                Ok(detector) => detector,
-                Err(error) => {
-                    let reason = error.to_string();
-                    tracing::error!(camera = %camera.id, "disabled: {reason}");
-                    let status = status(&camera.id, &camera.name, CameraState::Disabled, Some(reason));
-                    publish(dispatch.as_deref(), status);
-                    continue;
+            if self.running.contains_key(&camera.id) {
+                continue;
+            }
+            // Loading reads a file and may compile kernels for seconds; cameras that run have threads of their own.
+            match tokio::task::block_in_place(|| self.detectors.get(&config.models, &camera.model)) {
+                Ok(detector) => {
+                    let analysis = Analysis::resume(
+                        Arc::new(camera.clone()),
+                        Some(detector),
+                        Arc::clone(&self.desk),
+                        Timestamp::now(),
+                    );
+                    self.run(config, camera, analysis, pool);
                 }
-            };
-            let camera = Arc::new(camera.clone());
-            let states = all.listener(&camera, dispatch.clone());
-            let (analysis, media_now) =
-                Analysis::resume(Arc::clone(&camera), Some(detector), Arc::clone(desk), Timestamp::now());
-            all.load.watch(&camera, analysis.post().clone());
-            let wanted = patrols.join(&camera, analysis.post());
-            let grant = Arc::clone(all.load.grant());
-            let intake = Intake::new(&camera, analysis.post().clone(), grant, config.node.gates);
-            let station = pool.station(camera.id.clone(), analysis);
-            let live = Live { intake, station, queue: Arc::clone(pool.queue()), states };
-            let counters = Arc::new(Counters::default());
-            let stop = stop.clone();
-            let wanted = wanted.unwrap_or_else(|| all.always.subscribe());
-            let task = camera::run_while(camera, live, counters, stop, wanted, media_now);
-            all.tasks.push(tokio::spawn(task));
+                Err(error) => self.disable(&camera.id, &camera.name, error.to_string()),
+            }
         }
-        let (config, states) = (Arc::clone(config), Arc::clone(&all.states));
-        all.tasks.push(tokio::spawn(async move { patrols.run(&config, states, dispatch, stop).await }));
-        all
+        let members = self.running.values().map(|running| Member {
+            camera: Arc::clone(&running.camera),
+            post: running.post.clone(),
+            wanted: running.wanted.clone(),
+        });
+        self.patrols.set(config, members.collect());
+    }
+
+    fn run(
+        &mut self,
+        config: &Config,
+        camera: &Camera,
+        (analysis, media_now): (Analysis, Option<Duration>),
+        pool: &Pool,
+    ) {
+        let camera = Arc::new(camera.clone());
+        let post = analysis.post().clone();
+        self.disabled.remove(&camera.id);
+        self.load.watch(&camera, post.clone());
+        let intake = Intake::new(&camera, post.clone(), Arc::clone(self.load.grant()), config.node.gates);
+        let station = pool.station(camera.id.clone(), analysis);
+        let live = Live {
+            intake,
+            station: Arc::clone(&station),
+            queue: Arc::clone(pool.queue()),
+            states: self.listener(&camera),
+        };
+        let (stop, stopped) = watch::channel(false);
+        // Who is visited in turn is connected when its patrol says so.
+        let (wanted, is_wanted) = watch::channel(!camera.patrolled);
+        let counters = Arc::new(Counters::default());
+        let task = camera::run_while(Arc::clone(&camera), live, counters, stopped, is_wanted, media_now);
+        let settings = Settings::of(&camera, config);
+        let running = Running { settings, post, station, wanted, stop, task: tokio::spawn(task), camera };
+        self.running.insert(running.camera.id.clone(), running);
+    }
+
+    fn disable(&mut self, id: &CameraId, name: &str, reason: String) {
+        tracing::error!(camera = %id, "disabled: {reason}");
+        self.disabled.insert(id.clone());
+        publish(self.dispatch.as_deref(), status(id, name, CameraState::Disabled, Some(reason)));
     }
 
     /// How many run.
@@ -140,14 +263,19 @@ impl Cameras {
         self.load.count()
     }
 
+    /// How many cannot.
+    pub fn disabled(&self) -> usize {
+        self.disabled.len()
+    }
+
     /// To be called about once a second: gives up the incidents of cameras that are gone for too long.
-    pub fn tick(&mut self, desk: &Desk) {
+    pub fn tick(&mut self) {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         for (camera, since) in away.iter_mut() {
             if since.is_some_and(|since| since.elapsed() >= LOST_AFTER) {
                 *since = None;
                 tracing::warn!(%camera, "gone for {} s: its incidents are closed", LOST_AFTER.as_secs());
-                desk.camera_lost(camera, Timestamp::now());
+                self.desk.camera_lost(camera, Timestamp::now());
             }
         }
     }
@@ -164,14 +292,17 @@ impl Cameras {
         self.load.status(|camera| states.get(camera).copied().unwrap_or(CameraState::Connecting))
     }
 
-    /// Waits until every camera's connection is closed.
-    pub async fn stopped(self) {
-        for task in self.tasks {
-            let _ = task.await; // A panic in there has been reported by the hook.
+    /// Ends all cameras; waits until their connections are closed.
+    pub async fn stop(self) {
+        self.running.values().for_each(|running| _ = running.stop.send_replace(true));
+        for running in self.running.into_values() {
+            let _ = running.task.await; // A panic in there has been reported by the hook.
         }
+        self.patrols.stopped().await;
     }
 
-    fn listener(&self, camera: &Camera, dispatch: Option<Arc<Dispatch>>) -> StateListener {
+    fn listener(&self, camera: &Camera) -> StateListener {
+        let dispatch = self.dispatch.clone();
         let states = Arc::clone(&self.states);
         let away = Arc::clone(&self.away);
         away.lock().unwrap_or_else(PoisonError::into_inner).insert(camera.id.clone(), Some(Instant::now()));
@@ -192,6 +323,10 @@ impl Cameras {
 
 fn status(id: &CameraId, name: &str, state: CameraState, detail: Option<String>) -> CameraStatus {
     CameraStatus { camera: id.clone(), name: name.to_owned(), state, detail, since: Timestamp::now() }
+}
+
+fn is_configured(config: &Config, camera: &CameraId) -> bool {
+    config.cameras.iter().any(|c| c.id == *camera) || config.disabled.iter().any(|c| c.id == *camera)
 }
 
 /// Without a broker there is nobody to tell.

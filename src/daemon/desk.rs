@@ -1,7 +1,7 @@
 //! Where all cameras' observations become statements: evidence on disk, incident in the store, messages in the outbox.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -34,7 +34,8 @@ pub enum Speaks {
 
 /// The one place of a node where statements are made; shared by all cameras' threads.
 pub struct Desk {
-    config: Arc<Config>,
+    /// The one in force.
+    config: RwLock<Arc<Config>>,
     incidents: Mutex<Incidents>,
     archive: Archive,
     references: References,
@@ -53,22 +54,34 @@ impl Desk {
         let archive = Archive::open(&config.node.data_dir)?;
         let references = References::open(&config.node.data_dir)?;
         let incidents = Mutex::new(Incidents::open(store, Arc::clone(&config))?);
+        let config = RwLock::new(config);
         Ok(Self { config, incidents, archive, references, listener, speaks })
+    }
+
+    /// Puts a new config in force; what it took away is closed.
+    pub fn reconfigure(&self, config: &Arc<Config>) {
+        Arc::clone_from(&mut self.config.write().unwrap_or_else(PoisonError::into_inner), config);
+        let said = self.lock().reconcile(Arc::clone(config));
+        self.tell(said, Timestamp::now());
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The capture time in the operators' time zone, in which hours are meant.
     pub fn local(&self, captured: &Captured) -> DateTime {
-        self.config.node.timezone.to_datetime(captured.wall)
+        self.config().node.timezone.to_datetime(captured.wall)
     }
 
     /// Whether pictures in which nothing has changed are spared.
     pub fn gates(&self) -> Gates {
-        self.config.node.gates
+        self.config().node.gates
     }
 
     /// Seconds of clip before and after.
     pub fn clip_lengths(&self) -> (Duration, Duration) {
-        let settings = &self.config.evidence;
+        let settings = &self.config().evidence;
         (Duration::from_secs_f64(settings.pre_roll_s), Duration::from_secs_f64(settings.post_roll_s))
     }
 
@@ -89,9 +102,9 @@ impl Desk {
         picture: &Picture,
         persons: &[BBox],
     ) -> Option<EvidenceRef> {
-        let settings = &self.config.evidence;
+        let settings = &self.config().evidence;
         let caption =
-            evidence::caption(&camera.id, &picture.captured, &self.config.node.timezone, &zone.scenario.id);
+            evidence::caption(&camera.id, &picture.captured, &self.config().node.timezone, &zone.scenario.id);
         evidence::snapshot(picture, zone, seen, persons, &camera.masks, settings, &caption)
             .and_then(|jpeg| self.archive.keep(EvidenceKind::Snapshot, picture.captured.wall, &jpeg))
             .map_err(|error| complain(&camera.id, &error))
@@ -100,8 +113,8 @@ impl Desk {
 
     /// Keeps a picture that somebody asked for.
     pub fn polled(&self, camera: &CameraId, picture: &Picture, persons: &[BBox]) -> Option<EvidenceRef> {
-        let settings = &self.config.evidence;
-        let caption = evidence::caption(camera, &picture.captured, &self.config.node.timezone, "poll");
+        let settings = &self.config().evidence;
+        let caption = evidence::caption(camera, &picture.captured, &self.config().node.timezone, "poll");
         evidence::plain(picture, persons, settings, &caption)
             .and_then(|jpeg| self.archive.keep(EvidenceKind::Snapshot, picture.captured.wall, &jpeg))
             .map_err(|error| complain(camera, &error))
@@ -110,13 +123,13 @@ impl Desk {
 
     /// Keeps how a camera's zones look when they are empty.
     pub fn keep_reference(&self, camera: &CameraId, light: Light, picture: &Picture, persons: &[BBox]) {
-        let kept = self.references.keep(camera, light.name(), picture, persons, &self.config.evidence);
+        let kept = self.references.keep(camera, light.name(), picture, persons, &self.config().evidence);
         kept.unwrap_or_else(|error| complain(camera, &error));
     }
 
     /// The model that looks for falling things on a camera, if one shall.
-    pub fn falls_model(&self, camera: &Camera) -> Option<&Model> {
-        self.config.models.get(camera.candidates.as_ref()?)
+    pub fn falls_model(&self, camera: &Camera) -> Option<Model> {
+        self.config().models.get(camera.candidates.as_ref()?).cloned()
     }
 
     /// How a camera's zones look when they are empty, as far as earlier runs knew.
@@ -220,7 +233,7 @@ impl Desk {
             let pieces = incidents.open_incidents().flat_map(|incident| &incident.evidence);
             pieces.map(|piece| piece.path.clone()).collect()
         };
-        let settings = &self.config.evidence;
+        let settings = &self.config().evidence;
         let retention = Duration::from_secs(u64::from(settings.retention_days) * 86_400);
         match self.archive.sweep(now, retention, settings.bytes_max, &protected) {
             Ok(swept) if swept.deleted > 0 => tracing::info!("evidence: {} files deleted", swept.deleted),
@@ -240,7 +253,7 @@ impl Desk {
         match said {
             Ok(said) => {
                 for incident in &said {
-                    (self.listener)(&envelope(&self.config, incident.clone(), now));
+                    (self.listener)(&envelope(&self.config(), incident.clone(), now));
                 }
                 said
             }

@@ -112,6 +112,11 @@ impl PostBox {
         })))
     }
 
+    /// Whether both are one camera's.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Held for moments only: the camera's task waits meanwhile.
     pub fn lock(&self) -> MutexGuard<'_, Post> {
         // Every change to it is one assignment; a thread that panicked left nothing half done.

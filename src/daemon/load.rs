@@ -162,6 +162,11 @@ impl Load {
         self.cameras.push(Watched { camera: camera.id.clone(), post, since, spent, cores: 0.0 });
     }
 
+    /// Counts a camera out.
+    pub fn forget(&mut self, camera: &CameraId) {
+        self.cameras.retain(|watched| watched.camera != *camera);
+    }
+
     /// How many cameras there are.
     pub fn count(&self) -> usize {
         self.cameras.len()

@@ -18,12 +18,14 @@ mod intake;
 mod load;
 mod patrol;
 mod pool;
+mod reload;
 mod replay;
 
 pub use analysis::{Analysis, Looked};
 pub use desk::Listener;
 pub use gauge::Counts;
 pub use load::{CameraLoad, Status, status_file};
+pub use reload::ConfigFile;
 pub use replay::Replay;
 
 use std::collections::BTreeMap;
@@ -40,9 +42,10 @@ use crate::event::Phase;
 use crate::evidence::EvidenceError;
 use crate::incident::IncidentError;
 use crate::store::{Store, StoreError};
-use cameras::Cameras;
+use cameras::{Applied, Cameras};
 use desk::{Desk, Speaks};
 use pool::Pool;
+use reload::Next;
 
 /// Why the daemon cannot start. What happens to one camera or model later is no such thing.
 #[derive(Debug, thiserror::Error)]
@@ -104,21 +107,26 @@ impl std::fmt::Display for Summary {
 }
 
 /// Detectors by the name that cameras use, each tried once; a model that cannot be loaded fails for whoever wants it.
-pub struct Detectors<'a> {
-    models: &'a BTreeMap<String, Model>,
-    tried: BTreeMap<String, Result<Detector, Arc<DetectError>>>,
+#[derive(Default)]
+pub struct Detectors {
+    tried: BTreeMap<String, (Model, Result<Detector, Arc<DetectError>>)>,
 }
 
-impl<'a> Detectors<'a> {
-    /// None loaded yet.
-    pub fn new(config: &'a Config) -> Self {
-        Self { models: &config.models, tried: BTreeMap::new() }
+impl Detectors {
+    /// The detector of this name, or why there is none; loaded at the first call.
+    pub fn get(
+        &mut self,
+        models: &BTreeMap<String, Model>,
+        name: &str,
+    ) -> Result<Detector, Arc<DetectError>> {
+        let model = &models[name];
+        let load = || (model.clone(), Detector::load(model).map_err(Arc::new));
+        self.tried.entry(name.to_owned()).or_insert_with(load).1.clone()
     }
 
-    /// The detector of this name, or why there is none; loaded at the first call.
-    pub fn get(&mut self, name: &str) -> Result<Detector, Arc<DetectError>> {
-        let load = || Detector::load(&self.models[name]).map_err(Arc::new);
-        self.tried.entry(name.to_owned()).or_insert_with(load).clone()
+    /// Lets go of those that other settings ask for now, or nobody; what failed is tried again.
+    pub fn retain(&mut self, models: &BTreeMap<String, Model>) {
+        self.tried.retain(|name, (model, loaded)| loaded.is_ok() && models.get(name) == Some(model));
     }
 }
 
@@ -131,72 +139,149 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Longest time the outbox may take to drain when stopping; what is left goes out after the next start.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-/// Runs until `stop` says true: cameras first, then what they left in the pipeline, then the outbox, then the store.
-pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<Summary, DaemonError> {
+/// Runs until `stop` says true: cameras first, then what they left in the pipeline, then the outbox, then the store. With the
+/// file that the config came from, what changes there is put in force while it runs.
+pub async fn run(
+    config: Config,
+    file: Option<ConfigFile>,
+    stop: watch::Receiver<bool>,
+) -> Result<Summary, DaemonError> {
     let started = Instant::now();
-    let config = Arc::new(config);
     let store = Store::open(&config.node.data_dir)?;
     let tally = Arc::new(Tally::default());
-    let desk = Arc::new(Desk::open(Arc::clone(&config), store.clone(), tally.listener(), Speaks::Now)?);
-    let dispatch = Dispatch::start(&config, store.clone())?.map(Arc::new);
-    let pool = Pool::start(&config)?;
-    let mut cameras = Cameras::start(&config, &desk, &pool, dispatch.clone(), stop.clone());
-    tracing::info!(
-        "watching {} cameras ({} disabled), config {}",
-        cameras.count(),
-        config.cameras.len() + config.disabled.len() - cameras.count(),
-        config.revision
-    );
+    let mut daemon = Daemon::start(config, store.clone(), &tally, stop.clone())?;
     notify(sd_notify::NotifyState::Ready);
+    daemon.watch(file, stop).await;
+    notify(sd_notify::NotifyState::Stopping);
+    let counts = daemon.stop().await;
+    let undelivered = store.outbox_size().map_or(0, |size| size.rows);
+    Ok(Summary { ran_s: started.elapsed().as_secs_f64(), counts, undelivered, ..tally.counted() })
+}
 
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    let mut swept: Option<Instant> = None;
-    let (mut seconds, status_file) = (0u64, load::status_file(&config.node.data_dir));
-    while !*stop.borrow_and_update() {
-        tokio::select! {
-            changed = stop.changed() => if changed.is_err() { break },
-            _ = second.tick() => {
-                cameras.tick(&desk);
-                cameras.settle(pool.take_cores());
-                let due = swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY);
-                let desk = Arc::clone(&desk);
-                let told = seconds.is_multiple_of(STATUS_EVERY_S).then(|| cameras.status());
-                seconds += 1;
-                let status_file = status_file.clone();
-                // All write to the disk, which may be slow.
-                let work = tokio::task::spawn_blocking(move || {
-                    if let Some(status) = told
-                        && let Err(error) = load::write_status(&status, &status_file)
-                    {
-                        tracing::debug!("cannot write {}: {error}", status_file.display());
-                    }
-                    desk.tick(Timestamp::now());
-                    if due {
-                        desk.sweep(SystemTime::now());
-                    }
-                });
-                let _ = work.await;
-                if due {
-                    swept = Some(Instant::now());
+/// All stages, running.
+struct Daemon {
+    config: Arc<Config>,
+    desk: Arc<Desk>,
+    dispatch: Option<Arc<Dispatch>>,
+    pool: Pool,
+    cameras: Cameras,
+    swept: Option<Instant>,
+    seconds: u64,
+}
+
+impl Daemon {
+    fn start(
+        config: Config,
+        store: Store,
+        tally: &Arc<Tally>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, DaemonError> {
+        let config = Arc::new(config);
+        let desk = Desk::open(Arc::clone(&config), store.clone(), tally.listener(), Speaks::Now)?;
+        let desk = Arc::new(desk);
+        let dispatch = Dispatch::start(&config, store)?.map(Arc::new);
+        let pool = Pool::start(&config)?;
+        let mut cameras = Cameras::new(&desk, &pool, dispatch.clone(), stop);
+        cameras.start(&config, &pool);
+        let (count, disabled) = (cameras.count(), cameras.disabled());
+        tracing::info!("watching {count} cameras ({disabled} disabled), config {}", config.revision);
+        Ok(Self { config, desk, dispatch, pool, cameras, swept: None, seconds: 0 })
+    }
+
+    /// Keeps everything going until told to stop.
+    async fn watch(&mut self, mut file: Option<ConfigFile>, mut stop: watch::Receiver<bool>) {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        // What a reload took is not made up for.
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        while !*stop.borrow_and_update() {
+            let asked = async {
+                match &mut file {
+                    Some(file) => file.asked().await,
+                    None => std::future::pending().await,
                 }
-                // A thread that is stuck in native code must not look alive.
-                if pool.is_moving() {
-                    notify(sd_notify::NotifyState::Watchdog);
-                } else {
-                    tracing::error!("a thread is stuck: the watchdog will restart gridwatch");
+            };
+            let due = tokio::select! {
+                changed = stop.changed() => if changed.is_err() { break } else { false },
+                () = asked => true,
+                _ = second.tick() => {
+                    self.tick().await;
+                    file.as_mut().is_some_and(ConfigFile::has_changed)
                 }
+            };
+            if let Some(file) = file.as_mut().filter(|_| due) {
+                self.reload(file).await;
             }
         }
     }
-    notify(sd_notify::NotifyState::Stopping);
-    cameras.stopped().await;
-    let counts = pool.join().await;
-    desk.tick(Timestamp::now());
-    if let Some(dispatch) = dispatch.and_then(Arc::into_inner) {
-        let _ = tokio::task::spawn_blocking(move || dispatch.stop(DRAIN_MAX)).await;
+
+    /// Once a second.
+    async fn tick(&mut self) {
+        self.cameras.tick();
+        self.cameras.settle(self.pool.take_cores());
+        let due = self.swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY);
+        let told = self.seconds.is_multiple_of(STATUS_EVERY_S).then(|| self.cameras.status());
+        self.seconds += 1;
+        let desk = Arc::clone(&self.desk);
+        let status_file = load::status_file(&self.config.node.data_dir);
+        // All write to the disk, which may be slow.
+        let work = tokio::task::spawn_blocking(move || {
+            if let Some(status) = told
+                && let Err(error) = load::write_status(&status, &status_file)
+            {
+                tracing::debug!("cannot write {}: {error}", status_file.display());
+            }
+            desk.tick(Timestamp::now());
+            if due {
+                desk.sweep(SystemTime::now());
+            }
+        });
+        let _ = work.await;
+        if due {
+            self.swept = Some(Instant::now());
+        }
+        // A thread that is stuck in native code must not look alive.
+        if self.pool.is_moving() {
+            notify(sd_notify::NotifyState::Watchdog);
+        } else {
+            tracing::error!("a thread is stuck: the watchdog will restart gridwatch");
+        }
     }
-    let undelivered = store.outbox_size().map_or(0, |size| size.rows);
-    Ok(Summary { ran_s: started.elapsed().as_secs_f64(), counts, undelivered, ..tally.counted() })
+
+    /// Reads the config file and puts it in force as far as it can be.
+    async fn reload(&mut self, file: &mut ConfigFile) {
+        let loaded = match tokio::task::block_in_place(|| file.read()) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let file = file.path().display();
+                tracing::error!("{file} cannot be put in force, the config before stays: {error}");
+                return;
+            }
+        };
+        for problem in &loaded.problems {
+            tracing::warn!("{problem}");
+        }
+        let next = Next::new(loaded.config, &self.config, |camera| self.cameras.settings(camera));
+        let config = Arc::new(next.config.clone());
+        let (changed, removed) = self.cameras.retire(&config).await;
+        let kept = self.cameras.count();
+        self.desk.reconfigure(&config);
+        self.cameras.start(&config, &self.pool);
+        self.config = config;
+        let added = self.cameras.count().saturating_sub(kept + changed);
+        tracing::info!("{}", next.summary(Applied { kept, changed, added, removed }));
+    }
+
+    /// Stops in order; gives what all pictures went through.
+    async fn stop(self) -> Counts {
+        let Self { desk, dispatch, pool, cameras, .. } = self;
+        cameras.stop().await;
+        let counts = pool.join().await;
+        desk.tick(Timestamp::now());
+        if let Some(dispatch) = dispatch.and_then(Arc::into_inner) {
+            let _ = tokio::task::spawn_blocking(move || dispatch.stop(DRAIN_MAX)).await;
+        }
+        counts
+    }
 }
 
 fn notify(state: sd_notify::NotifyState<'_>) {

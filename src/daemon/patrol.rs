@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::cameras::States;
 use super::intake::{Asked, Polled, PostBox, Turn};
-use crate::config::{Camera, Config};
+use crate::config::{Camera, Config, PatrolPlan};
 use crate::dispatch::Dispatch;
 use crate::event::{Command, PollDone, PollMiss, PollMissing, PollPicture, PollReply};
 use crate::frame::{CameraId, CameraState};
@@ -22,26 +23,41 @@ const STEP_EVERY: Duration = Duration::from_millis(250);
 /// A camera that is there and gives no picture for so long will give none; as the scheduler's own limit for its members.
 const POLL_MAX: Duration = Duration::from_secs(25);
 
-/// The cameras that are visited in turn, by group, and all others.
-#[derive(Default)]
+/// Patrols and polls, on a task of their own.
 pub struct Patrols {
-    groups: BTreeMap<String, Vec<Member>>,
+    cameras: mpsc::UnboundedSender<Lists>,
+    task: JoinHandle<()>,
+}
+
+/// A camera that runs.
+pub struct Member {
+    /// Its settings.
+    pub camera: Arc<Camera>,
+    /// Its shared side.
+    pub post: PostBox,
+    /// Whether it is to be connected now.
+    pub wanted: watch::Sender<bool>,
+}
+
+/// All cameras that run: those that are visited in turn, by group with its plan, and all others.
+#[derive(Default)]
+struct Lists {
+    groups: BTreeMap<String, (PatrolPlan, Vec<Member>)>,
     others: HashMap<CameraId, PostBox>,
 }
 
-struct Member {
-    camera: CameraId,
-    priority: f64,
-    post: PostBox,
-    wanted: watch::Sender<bool>,
+/// A camera on a patrol, and what was last known of it.
+struct Visited {
+    member: Member,
     online: bool,
     urgent: bool,
 }
 
 /// One group's patrol.
 struct Round {
+    plan: PatrolPlan,
     patrol: Patrol,
-    members: HashMap<CameraId, Member>,
+    members: HashMap<CameraId, Visited>,
     /// Who has given the picture that was asked for since the last step.
     taken: Vec<Event>,
 }
@@ -57,7 +73,7 @@ struct Poll {
 
 /// Everything that goes on.
 struct Work<'a> {
-    rounds: Vec<Round>,
+    rounds: BTreeMap<String, Round>,
     others: HashMap<CameraId, PostBox>,
     states: States,
     dispatch: Option<&'a Dispatch>,
@@ -67,91 +83,119 @@ struct Work<'a> {
 }
 
 impl Patrols {
-    /// Takes up a camera; if it is visited in turn, gives whether it is to be connected, now and from then on.
-    pub fn join(&mut self, camera: &Camera, post: &PostBox) -> Option<watch::Receiver<bool>> {
-        let Some(group) = camera.group.as_ref().filter(|_| camera.patrolled) else {
-            self.others.insert(camera.id.clone(), post.clone());
-            return None;
-        };
-        // Nobody looks before its first visit.
-        post.lock().turn = Some(Turn { resting: true, round_s: 0.0 });
-        let (wanted, receiver) = watch::channel(false);
-        let member = Member {
-            camera: camera.id.clone(),
-            priority: camera.priority,
-            post: post.clone(),
-            wanted,
-            online: false,
-            urgent: false,
-        };
-        self.groups.entry(group.clone()).or_default().push(member);
-        Some(receiver)
+    /// Visits and answers until told to stop; no cameras yet.
+    pub fn start(states: States, dispatch: Option<Arc<Dispatch>>, stop: watch::Receiver<bool>) -> Self {
+        let (cameras, lists) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move { run(states, dispatch.as_deref(), lists, stop).await });
+        Self { cameras, task }
     }
 
-    /// Visits and answers until told to stop.
-    pub async fn run(
-        self,
-        config: &Config,
-        states: States,
-        dispatch: Option<Arc<Dispatch>>,
-        mut stop: watch::Receiver<bool>,
-    ) {
-        let mut commands = dispatch.as_ref().and_then(|dispatch| dispatch.commands());
-        let (asked, mut polled) = mpsc::unbounded_channel();
-        let mut work = Work {
-            rounds: rounds(self.groups, config),
-            others: self.others,
-            states,
-            dispatch: dispatch.as_deref(),
-            asked,
-            poll: None,
-            started: Instant::now(),
-        };
-        let mut step = tokio::time::interval(STEP_EVERY);
-        while !*stop.borrow_and_update() {
-            let idle = work.poll.is_none();
-            let command = async {
-                match &mut commands {
-                    Some(commands) if idle => commands.recv().await,
-                    _ => std::future::pending().await,
-                }
+    /// Says which cameras run now; a group with the same members and plan as before goes on where it is.
+    pub fn set(&self, config: &Config, members: Vec<Member>) {
+        let mut lists = Lists::default();
+        for member in members {
+            let group = member.camera.group.as_ref().filter(|_| member.camera.patrolled);
+            let plan = group.and_then(|group| Some((group.clone(), *config.patrols.get(group)?)));
+            let Some((group, plan)) = plan else {
+                member.wanted.send_replace(true);
+                lists.others.insert(member.camera.id.clone(), member.post);
+                continue;
             };
-            tokio::select! {
-                changed = stop.changed() => if changed.is_err() { return },
-                Some(command) = command => work.begin(command),
-                Some(polled) = polled.recv() => work.answered(polled),
-                _ = step.tick() => work.step(),
+            lists.groups.entry(group).or_insert_with(|| (plan, Vec::new())).1.push(member);
+        }
+        // The task ends only when everything does.
+        let _ = self.cameras.send(lists);
+    }
+
+    /// Waits until it has stopped.
+    pub async fn stopped(self) {
+        let _ = self.task.await; // A panic in there has been reported by the hook.
+    }
+}
+
+async fn run(
+    states: States,
+    dispatch: Option<&Dispatch>,
+    mut lists: mpsc::UnboundedReceiver<Lists>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut commands = dispatch.and_then(Dispatch::commands);
+    let (asked, mut polled) = mpsc::unbounded_channel();
+    let mut work = Work {
+        rounds: BTreeMap::new(),
+        others: HashMap::new(),
+        states,
+        dispatch,
+        asked,
+        poll: None,
+        started: Instant::now(),
+    };
+    let mut step = tokio::time::interval(STEP_EVERY);
+    while !*stop.borrow_and_update() {
+        let idle = work.poll.is_none();
+        let command = async {
+            match &mut commands {
+                Some(commands) if idle => commands.recv().await,
+                _ => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            changed = stop.changed() => if changed.is_err() { return },
+            Some(lists) = lists.recv() => work.set(lists),
+            Some(command) = command => work.begin(command),
+            Some(polled) = polled.recv() => work.answered(polled),
+            _ = step.tick() => work.step(),
         }
     }
 }
 
-fn rounds(groups: BTreeMap<String, Vec<Member>>, config: &Config) -> Vec<Round> {
-    let mut rounds = Vec::new();
-    for (group, members) in groups {
-        let Some(plan) = config.patrols.get(&group) else { continue };
-        let cameras: Vec<_> = members.iter().map(|m| (m.camera.clone(), m.priority)).collect();
-        let patrol = Patrol::new(plan, &cameras);
+impl Round {
+    fn new(group: &str, plan: PatrolPlan, members: Vec<Member>) -> Self {
+        let cameras: Vec<_> = members.iter().map(|m| (m.camera.id.clone(), m.camera.priority)).collect();
+        let patrol = Patrol::new(&plan, &cameras);
         let round_s = patrol.round().as_secs_f64();
         tracing::info!(group, cameras = cameras.len(), slots = plan.slots, round_s, "patrol");
-        for member in &members {
+        let visited = |member: Member| {
+            // Nobody looks before its first visit.
             member.post.lock().turn = Some(Turn { resting: true, round_s });
-        }
-        let members = members.into_iter().map(|member| (member.camera.clone(), member)).collect();
-        rounds.push(Round { patrol, members, taken: Vec::new() });
+            member.wanted.send_replace(false);
+            (member.camera.id.clone(), Visited { member, online: false, urgent: false })
+        };
+        Self { plan, patrol, members: members.into_iter().map(visited).collect(), taken: Vec::new() }
     }
-    rounds
+
+    /// Whether these are its members, and this is its plan.
+    fn is_of(&self, plan: PatrolPlan, members: &[Member]) -> bool {
+        let known = |new: &Member| {
+            self.members.get(&new.camera.id).is_some_and(|visited| visited.member.post.is(&new.post))
+        };
+        self.plan == plan && self.members.len() == members.len() && members.iter().all(known)
+    }
 }
 
 impl Work<'_> {
+    /// Other cameras run now.
+    fn set(&mut self, lists: Lists) {
+        self.others = lists.others;
+        let mut before = std::mem::take(&mut self.rounds);
+        for (group, (plan, members)) in lists.groups {
+            let same = before.remove(&group).filter(|round| round.is_of(plan, &members));
+            let round = same.unwrap_or_else(|| Round::new(&group, plan, members));
+            self.rounds.insert(group, round);
+        }
+    }
+
     /// Some time has passed.
     fn step(&mut self) {
         let now = self.started.elapsed();
-        for index in 0..self.rounds.len() {
-            let events = self.rounds[index].events(&self.states);
-            let changes = self.rounds[index].patrol.step(now, &events);
-            self.apply(index, changes);
+        let mut all = Vec::new();
+        for round in self.rounds.values_mut() {
+            let events = round.events(&self.states);
+            let changes = round.patrol.step(now, &events);
+            round.apply(&changes, &self.states, &self.asked);
+            all.extend(changes);
         }
+        self.tell(all);
         if let Some(poll) = self.poll.as_ref().filter(|poll| Instant::now() >= poll.ends) {
             for camera in poll.waiting.clone() {
                 self.missed(camera, PollMiss::NoPicture);
@@ -160,38 +204,16 @@ impl Work<'_> {
         self.end_poll();
     }
 
-    fn apply(&mut self, index: usize, changes: Vec<Change>) {
+    /// Answers for those who gave no picture.
+    fn tell(&mut self, changes: Vec<Change>) {
         for change in changes {
-            let members = &mut self.rounds[index].members;
-            match change {
-                Change::Connect(camera) => {
-                    if let Some(member) = members.get(&camera) {
-                        member.wanted.send_replace(true);
-                    }
-                }
-                Change::Disconnect(camera) => {
-                    if let Some(member) = members.get_mut(&camera) {
-                        member.wanted.send_replace(false);
-                        member.online = false;
-                        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-                        states.insert(camera, CameraState::Connecting);
-                    }
-                }
-                Change::Begin(camera) => _ = members.get(&camera).map(|member| member.post.lock().visit()),
-                Change::End(camera) => _ = members.get(&camera).map(|member| member.post.lock().rest()),
-                Change::Take(camera) => {
-                    let asked = self.asked.clone();
-                    _ = members.get(&camera).map(|member| member.post.lock().asked = Some(asked));
-                }
-                Change::Missed(camera, why) => {
-                    let why = match why {
-                        Missed::Offline => PollMiss::Offline,
-                        Missed::NoPicture => PollMiss::NoPicture,
-                        Missed::NoTime => PollMiss::NoTime,
-                    };
-                    self.missed(camera, why);
-                }
-                Change::Polled => {}
+            if let Change::Missed(camera, why) = change {
+                let why = match why {
+                    Missed::Offline => PollMiss::Offline,
+                    Missed::NoPicture => PollMiss::NoPicture,
+                    Missed::NoTime => PollMiss::NoTime,
+                };
+                self.missed(camera, why);
             }
         }
     }
@@ -203,17 +225,19 @@ impl Work<'_> {
         self.poll =
             Some(Poll { id, waiting: cameras.iter().cloned().collect(), ends, answered: 0, missing: 0 });
         let now = self.started.elapsed();
-        for index in 0..self.rounds.len() {
-            let round = &mut self.rounds[index];
+        let mut all = Vec::new();
+        for round in self.rounds.values_mut() {
             let members: Vec<_> =
                 cameras.iter().filter(|c| round.members.contains_key(*c)).cloned().collect();
             if !members.is_empty() {
                 let changes = round.patrol.poll(&members, now);
-                self.apply(index, changes);
+                round.apply(&changes, &self.states, &self.asked);
+                all.extend(changes);
             }
         }
+        self.tell(all);
         let patrolled =
-            |camera: &CameraId| self.rounds.iter().any(|round| round.members.contains_key(camera));
+            |camera: &CameraId| self.rounds.values().any(|round| round.members.contains_key(camera));
         let others: Vec<CameraId> = cameras.into_iter().filter(|camera| !patrolled(camera)).collect();
         for camera in others {
             let online = self.state(&camera) == Some(CameraState::Online);
@@ -227,7 +251,7 @@ impl Work<'_> {
     }
 
     fn answered(&mut self, Polled { camera, picture }: Polled) {
-        let round = self.rounds.iter_mut().find(|round| round.members.contains_key(&camera));
+        let round = self.rounds.values_mut().find(|round| round.members.contains_key(&camera));
         if let Some(round) = round {
             round.taken.push(Event::Taken(camera.clone()));
         }
@@ -269,19 +293,41 @@ impl Work<'_> {
 }
 
 impl Round {
+    /// Does what the scheduler says.
+    fn apply(&mut self, changes: &[Change], states: &States, asked: &Asked) {
+        for change in changes {
+            let Some(camera) = change.camera() else { continue };
+            let Some(visited) = self.members.get_mut(camera) else { continue };
+            let Member { post, wanted, .. } = &visited.member;
+            match change {
+                Change::Connect(_) => _ = wanted.send_replace(true),
+                Change::Disconnect(_) => {
+                    wanted.send_replace(false);
+                    visited.online = false;
+                    let mut states = states.lock().unwrap_or_else(PoisonError::into_inner);
+                    states.insert(camera.clone(), CameraState::Connecting);
+                }
+                Change::Begin(_) => post.lock().visit(),
+                Change::End(_) => post.lock().rest(),
+                Change::Take(_) => post.lock().asked = Some(asked.clone()),
+                Change::Missed(..) | Change::Polled => {}
+            }
+        }
+    }
+
     /// What has happened to the members since the last step.
     fn events(&mut self, states: &States) -> Vec<Event> {
         let mut events = std::mem::take(&mut self.taken);
         let states = states.lock().unwrap_or_else(PoisonError::into_inner);
-        for member in self.members.values_mut() {
-            let online = states.get(&member.camera) == Some(&CameraState::Online);
-            let urgent = member.post.lock().need.urgent;
-            if std::mem::replace(&mut member.online, online) != online {
+        for (camera, visited) in &mut self.members {
+            let online = states.get(camera) == Some(&CameraState::Online);
+            let urgent = visited.member.post.lock().need.urgent;
+            if std::mem::replace(&mut visited.online, online) != online {
                 let event = if online { Event::Online } else { Event::Offline };
-                events.push(event(member.camera.clone()));
+                events.push(event(camera.clone()));
             }
-            if std::mem::replace(&mut member.urgent, urgent) != urgent {
-                events.push(Event::Urgent(member.camera.clone(), urgent));
+            if std::mem::replace(&mut visited.urgent, urgent) != urgent {
+                events.push(Event::Urgent(camera.clone(), urgent));
             }
         }
         events

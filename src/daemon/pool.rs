@@ -16,6 +16,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use super::gauge::Counts;
 use super::intake::{PostBox, Task, Work};
 use super::{Analysis, DaemonError};
@@ -58,6 +60,8 @@ pub struct Station {
     mail: Mutex<Mail>,
     /// `None` when it is over, or has failed for good.
     analysis: Mutex<Option<Analysis>>,
+    /// Whether its last turn is done.
+    over: watch::Sender<bool>,
 }
 
 /// A task was not taken; what follows from it is the camera's.
@@ -254,10 +258,17 @@ impl Queue {
         *lock(&self.counts) += station.post.lock().counts;
         lock(&self.line).stations -= 1;
         self.ready.notify_all();
+        station.over.send_replace(true);
     }
 }
 
 impl Station {
+    /// Waits until its last turn is done.
+    pub async fn over(&self) {
+        // The sender is here, so waiting cannot fail.
+        let _ = self.over.subscribe().wait_for(|over| *over).await;
+    }
+
     fn take(&self, turn: Vec<Task>, over: bool, keys: &mut KeyDecoder) -> Turnover {
         let mut held = lock(&self.analysis);
         let Some(analysis) = held.as_mut() else { return Turnover::default() };
@@ -328,7 +339,13 @@ impl Pool {
     pub fn station(&self, camera: CameraId, analysis: Analysis) -> Arc<Station> {
         lock(&self.queue.line).stations += 1;
         let post = analysis.post().clone();
-        Arc::new(Station { camera, post, mail: Mutex::default(), analysis: Mutex::new(Some(analysis)) })
+        Arc::new(Station {
+            camera,
+            post,
+            mail: Mutex::default(),
+            analysis: Mutex::new(Some(analysis)),
+            over: watch::Sender::new(false),
+        })
     }
 
     /// False when a thread has been busy with one turn for too long, or is dead.

@@ -59,8 +59,9 @@ impl Replay {
         if is_video {
             // A file without zones to watch is only decoded; that needs no model.
             let wanted = !replay.camera.zones.is_empty();
-            let mut detectors = Detectors::new(&config);
-            let detector = if wanted { Some(detectors.get(&replay.camera.model)?) } else { None };
+            let mut detectors = Detectors::default();
+            let detector =
+                if wanted { Some(detectors.get(&config.models, &replay.camera.model)?) } else { None };
             replay.stamp = detector.as_ref().map(|detector| detector.stamp().clone());
             let analysis = Analysis::new(Arc::clone(&replay.camera), detector, Arc::clone(&replay.desk));
             replay.video = Some((

@@ -147,6 +147,13 @@ impl Machine {
         gone.iter().filter_map(|key| self.close(key, ClosedReason::Cleared, now)).collect()
     }
 
+    /// Notes that rules have lost sight of incidents, as over a restart: they wait to be seen again.
+    pub fn doubt(&mut self, lost: impl Fn(&Incident) -> bool) {
+        for open in self.open.values_mut().filter(|open| lost(&open.incident)) {
+            open.remembered.get_or_insert(Remembered::NotLooked);
+        }
+    }
+
     /// Adds a piece of evidence that came later; `None` if the incident is closed or has enough of it.
     pub fn attach(&mut self, incident: Uuid, evidence: EvidenceRef, now: Timestamp) -> Option<Incident> {
         let open = self.open.values_mut().find(|open| open.incident.incident == incident)?;

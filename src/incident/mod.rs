@@ -188,13 +188,16 @@ impl Incidents {
         self.say(said, now)
     }
 
-    /// Puts a new config in force and closes what it took away (`rule_removed`).
+    /// Puts a new config in force and closes what it took away (`rule_removed`). Where a zone has other settings now, its
+    /// incident waits to be seen again, as after a restart.
     pub fn reconcile(&mut self, config: Arc<Config>) -> Result<Vec<Incident>, IncidentError> {
         self.topics = topics(&config)?;
         let now = Timestamp::now();
         let said = self
             .machine
             .close_where(|incident| machine::ended_by_config(incident, zone(&config, incident)), now);
+        let redrawn = |zone: &Zone, incident: &Incident| zone.revision != incident.zone.revision;
+        self.machine.doubt(|incident| zone(&config, incident).is_some_and(|zone| redrawn(zone, incident)));
         self.config = config;
         self.say(said, now)
     }

@@ -69,6 +69,21 @@ pub enum Change {
     Polled,
 }
 
+impl Change {
+    /// Whom it concerns.
+    pub fn camera(&self) -> Option<&CameraId> {
+        match self {
+            Self::Connect(camera)
+            | Self::Disconnect(camera)
+            | Self::Begin(camera)
+            | Self::End(camera)
+            | Self::Take(camera)
+            | Self::Missed(camera, _) => Some(camera),
+            Self::Polled => None,
+        }
+    }
+}
+
 /// Why a poll gets no picture of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missed {
