@@ -1,6 +1,6 @@
 //! The cameras that run: each a task that receives, a thread that analyses, and a state that the platform sees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,10 @@ use tokio::task::JoinHandle;
 
 use super::desk::Desk;
 use super::intake::{Intake, PostBox};
-use super::load::{Load, Status};
+use super::load::Load;
 use super::patrol::{Member, Patrols};
 use super::pool::{Overflow, Pool, Queue, Station};
+use super::status::{DisabledCamera, Figures};
 use super::{Analysis, Detectors};
 use crate::camera::{self, Counters, Message, Refused, Sink};
 use crate::config::{Camera, Config, Gates, Model};
@@ -27,8 +28,8 @@ const LOST_AFTER: Duration = Duration::from_secs(600);
 /// All cameras of the config in force.
 pub struct Cameras {
     running: BTreeMap<CameraId, Running>,
-    /// Those that the platform was told are disabled.
-    disabled: BTreeSet<CameraId>,
+    /// Those that cannot run, and why, as the platform was told.
+    disabled: BTreeMap<CameraId, String>,
     detectors: Detectors,
     desk: Arc<Desk>,
     dispatch: Option<Arc<Dispatch>>,
@@ -132,7 +133,7 @@ impl Cameras {
         let states = States::default();
         Self {
             running: BTreeMap::new(),
-            disabled: BTreeSet::new(),
+            disabled: BTreeMap::new(),
             detectors: Detectors::default(),
             desk: Arc::clone(desk),
             patrols: Patrols::start(Arc::clone(&states), dispatch.clone(), stop),
@@ -175,7 +176,7 @@ impl Cameras {
             self.away.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         }
         let gone: Vec<CameraId> = (retired.iter().map(|running| &running.camera.id))
-            .chain(&self.disabled)
+            .chain(self.disabled.keys())
             .filter(|id| !is_configured(config, id))
             .cloned()
             .collect();
@@ -254,8 +255,8 @@ impl Cameras {
 
     fn disable(&mut self, id: &CameraId, name: &str, reason: String) {
         tracing::error!(camera = %id, "disabled: {reason}");
-        self.disabled.insert(id.clone());
-        publish(self.dispatch.as_deref(), status(id, name, CameraState::Disabled, Some(reason)));
+        publish(self.dispatch.as_deref(), status(id, name, CameraState::Disabled, Some(reason.clone())));
+        self.disabled.insert(id.clone(), reason);
     }
 
     /// How many run.
@@ -286,10 +287,15 @@ impl Cameras {
         self.load.settle(cores);
     }
 
-    /// How everything is now.
-    pub fn status(&self) -> Status {
+    /// How those that run are now, and which cannot.
+    pub fn figures(&self) -> (Figures, Vec<DisabledCamera>) {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        self.load.status(|camera| states.get(camera).copied().unwrap_or(CameraState::Connecting))
+        let state = |camera: &CameraId| states.get(camera).copied().unwrap_or(CameraState::Connecting);
+        let disabled = |(camera, reason): (&CameraId, &String)| DisabledCamera {
+            camera: camera.clone(),
+            reason: reason.clone(),
+        };
+        (self.load.figures(state), self.disabled.iter().map(disabled).collect())
     }
 
     /// Ends all cameras; waits until their connections are closed.

@@ -32,6 +32,8 @@ pub struct Post {
     pub clip_due: Option<Duration>,
     /// What happened so far.
     pub counts: Counts,
+    /// Whether the sizes of its access units are a witness.
+    pub standing: Standing,
     /// When a picture was last looked at, or the sizes of access units told that it need not be.
     pub looked: Option<Instant>,
     /// What looks have shown since the camera's task was last told: when, and whether a zone had changed.
@@ -103,6 +105,7 @@ impl PostBox {
             need,
             clip_due: None,
             counts: Counts::default(),
+            standing: Standing::New,
             looked: None,
             shown: Vec::new(),
             spent: Duration::ZERO,
@@ -219,6 +222,9 @@ impl Intake {
         post.counts.units += 1;
         post.shown.drain(..).for_each(|(at, changed)| self.activity.looked(at, changed));
         self.activity.note(&unit);
+        if unit.key {
+            post.standing = self.activity.trust().standing;
+        }
         if unit.key || unit.after_loss {
             self.unfed = None;
         } else if let Some(unfed) = &mut self.unfed {

@@ -1,15 +1,13 @@
 //! How busy the node is: what each camera costs and how stale it is, and by how much cadences must be stretched.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::gauge::Counts;
 use super::intake::PostBox;
+use super::status::{CameraLoad, Figures};
 use crate::config::Camera;
 use crate::frame::{CameraId, CameraState};
 use crate::processor;
@@ -61,58 +59,6 @@ fn rank(need: Need) -> Rank {
         Need { urgent: true, .. } => Rank::Urgent,
         _ => Rank::Idle,
     }
-}
-
-/// How the node and its cameras are, for `gridwatch status`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Status {
-    /// Version of gridwatch.
-    pub version: String,
-    /// Since when it runs.
-    pub started: Timestamp,
-    /// When this was written.
-    pub written: Timestamp,
-    /// Cores that analysis could have, after what other processes take.
-    pub cores: f64,
-    /// Cores that gridwatch used in the last seconds, everything included.
-    pub cores_used: f64,
-    /// Physical memory of the process.
-    pub resident_bytes: u64,
-    /// Of it, compressed video of all cameras.
-    pub ring_bytes: u64,
-    /// Factor by which the time between looks is stretched where nothing is suspected.
-    pub stretch_idle: f64,
-    /// The same where something is suspected or open.
-    pub stretch_urgent: f64,
-    /// Whether there is more to do than the machine carries even so.
-    pub overloaded: bool,
-    /// Share of the watched and connected cameras that were looked at as often as their rules want, 0..1.
-    pub within_need: f64,
-    /// All cameras.
-    pub cameras: Vec<CameraLoad>,
-}
-
-/// How one camera is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CameraLoad {
-    /// Which camera.
-    pub camera: CameraId,
-    /// Its connection.
-    pub state: CameraState,
-    /// Seconds since it was last analysed; `None`: never yet, or nothing is to be analysed now.
-    pub stale_s: Option<f64>,
-    /// Seconds between two looks that its rules want now.
-    pub every_s: Option<f64>,
-    /// Whether something is suspected or open there.
-    pub urgent: bool,
-    /// Whether it is looked at as often as wanted.
-    pub within_need: bool,
-    /// Cores that it takes.
-    pub cores: f64,
-    /// Compressed video kept.
-    pub ring_bytes: u64,
-    /// What happened to its pictures.
-    pub counts: Counts,
 }
 
 /// One camera as the load knows it.
@@ -206,17 +152,15 @@ impl Load {
         declare(before, self.stretch);
     }
 
-    /// How everything is now; `state` tells of each camera's connection.
-    pub fn status(&self, state: impl Fn(&CameraId) -> CameraState) -> Status {
+    /// How cameras and processor are now; `state` tells of each camera's connection.
+    pub fn figures(&self, state: impl Fn(&CameraId) -> CameraState) -> Figures {
         let cameras: Vec<CameraLoad> =
             self.cameras.iter().map(|watched| watched.load(state(&watched.camera))).collect();
         let wanted = cameras.iter().filter(|c| c.every_s.is_some() && c.state == CameraState::Online);
         let (all, within) =
             wanted.fold((0u32, 0u32), |(all, within), c| (all + 1, within + u32::from(c.within_need)));
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+        Figures {
             started: self.started,
-            written: Timestamp::now(),
             cores: self.cores,
             cores_used: self.cores_used,
             resident_bytes: processor::resident_bytes(),
@@ -249,6 +193,7 @@ impl Watched {
             within_need: allowed_s.is_none_or(|allowed_s| since_s <= allowed_s),
             cores: self.cores,
             ring_bytes: post.ring.bytes() as u64,
+            packet_gate: post.standing,
             counts: post.counts,
         }
     }
@@ -271,19 +216,6 @@ fn declare(before: Stretch, now: Stretch) {
             );
         }
     }
-}
-
-/// Where the status of a running gridwatch lies: in memory where systemd provides for it, else beside the store.
-pub fn status_file(data_dir: &Path) -> PathBuf {
-    let runtime = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-    runtime.unwrap_or_else(|| data_dir.to_owned()).join("status.json")
-}
-
-/// Writes the status so that a reader sees the old one or the new one, whole.
-pub fn write_status(status: &Status, file: &Path) -> std::io::Result<()> {
-    let part = file.with_extension("part");
-    std::fs::write(&part, serde_json::to_vec(status)?)?;
-    std::fs::rename(part, file)
 }
 
 #[cfg(test)]

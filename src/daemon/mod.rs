@@ -20,13 +20,14 @@ mod patrol;
 mod pool;
 mod reload;
 mod replay;
+mod status;
 
 pub use analysis::{Analysis, Looked};
 pub use desk::Listener;
 pub use gauge::Counts;
-pub use load::{CameraLoad, Status, status_file};
 pub use reload::ConfigFile;
 pub use replay::Replay;
+pub use status::{CameraLoad, DisabledCamera, Figures, LatestIncident, Outbox, Status, status_file};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -161,6 +162,7 @@ pub async fn run(
 /// All stages, running.
 struct Daemon {
     config: Arc<Config>,
+    store: Store,
     desk: Arc<Desk>,
     dispatch: Option<Arc<Dispatch>>,
     pool: Pool,
@@ -179,13 +181,13 @@ impl Daemon {
         let config = Arc::new(config);
         let desk = Desk::open(Arc::clone(&config), store.clone(), tally.listener(), Speaks::Now)?;
         let desk = Arc::new(desk);
-        let dispatch = Dispatch::start(&config, store)?.map(Arc::new);
+        let dispatch = Dispatch::start(&config, store.clone())?.map(Arc::new);
         let pool = Pool::start(&config)?;
         let mut cameras = Cameras::new(&desk, &pool, dispatch.clone(), stop);
         cameras.start(&config, &pool);
         let (count, disabled) = (cameras.count(), cameras.disabled());
         tracing::info!("watching {count} cameras ({disabled} disabled), config {}", config.revision);
-        Ok(Self { config, desk, dispatch, pool, cameras, swept: None, seconds: 0 })
+        Ok(Self { config, store, desk, dispatch, pool, cameras, swept: None, seconds: 0 })
     }
 
     /// Keeps everything going until told to stop.
@@ -219,14 +221,14 @@ impl Daemon {
         self.cameras.tick();
         self.cameras.settle(self.pool.take_cores());
         let due = self.swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY);
-        let told = self.seconds.is_multiple_of(STATUS_EVERY_S).then(|| self.cameras.status());
+        let told = self.seconds.is_multiple_of(STATUS_EVERY_S).then(|| self.status());
         self.seconds += 1;
         let desk = Arc::clone(&self.desk);
-        let status_file = load::status_file(&self.config.node.data_dir);
+        let status_file = status_file(&self.config.node.data_dir);
         // All write to the disk, which may be slow.
         let work = tokio::task::spawn_blocking(move || {
             if let Some(status) = told
-                && let Err(error) = load::write_status(&status, &status_file)
+                && let Err(error) = status::write_status(&status(), &status_file)
             {
                 tracing::debug!("cannot write {}: {error}", status_file.display());
             }
@@ -245,6 +247,16 @@ impl Daemon {
         } else {
             tracing::error!("a thread is stuck: the watchdog will restart gridwatch");
         }
+    }
+
+    /// How everything is; to be called where waiting for the disk does no harm.
+    fn status(&self) -> impl FnOnce() -> Status + Send + use<> {
+        let (figures, disabled) = self.cameras.figures();
+        let revision = self.config.revision.clone();
+        let queue = self.pool.queue().waiting();
+        let broker = self.dispatch.as_ref().map(|dispatch| dispatch.stats());
+        let store = self.store.clone();
+        move || Status::new(revision, figures, queue, disabled, broker, &store)
     }
 
     /// Reads the config file and puts it in force as far as it can be.

@@ -196,6 +196,11 @@ impl Queue {
         Ok(())
     }
 
+    /// How many cameras wait for their turn.
+    pub fn waiting(&self) -> usize {
+        lock(&self.line).turns.len()
+    }
+
     /// No more will come from this camera: what still waits is let go, its clips are written.
     pub fn close(&self, station: &Arc<Station>) {
         let mut mail = lock(&station.mail);

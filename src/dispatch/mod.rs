@@ -56,7 +56,7 @@ pub struct Dispatch {
 }
 
 /// What dispatch did since it started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DispatchStats {
     /// Whether a broker is connected now.
     pub connected: bool,

@@ -16,7 +16,10 @@
 //! all key pictures are looked at as if there were no gate. The gate can delay a rule that counts dwell, by at most the
 //! sampler's heartbeat; rules that follow motion do not ask it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::frame::AccessUnit;
 
@@ -42,6 +45,8 @@ const KEY_DIFFERS: f32 = 4.0;
 const GAP_S: f64 = 2.0;
 /// ... or for so many times the usual distance of two units, if that is more.
 const GAP_UNITS: f64 = 8.0;
+/// Groups that are remembered until somebody looks: those of ten seconds between looks, if a group takes two.
+const CLOSED_MAX: usize = 6;
 /// After so many needless looks in a row the usual is another one (rain, night, another bitrate) and is learnt anew.
 const RELEARN: u32 = 60;
 /// Changes that are remembered: a hundred older ones count no more than a recent one.
@@ -65,7 +70,8 @@ pub enum Verdict {
 }
 
 /// Whether the verdict may be acted upon, or why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// The sizes announce what happens in this camera's zones.
     Trusted,
@@ -155,7 +161,7 @@ impl Spell {
     }
 }
 
-/// One camera's packet gate: less than a kilobyte, no picture.
+/// One camera's packet gate: less than two kilobytes, no picture.
 #[derive(Debug)]
 pub struct Activity {
     places: [Usual; PLACES],
@@ -168,8 +174,8 @@ pub struct Activity {
     /// `None` before the first key picture and from a loss to the next key picture.
     window: Option<Window>,
     group: Group,
-    /// The group before, if nobody has said yet whether anything changed in it.
-    closed: Option<Group>,
+    /// The groups before, of which nobody has said yet whether anything changed in them.
+    closed: VecDeque<Group>,
     /// What the windows have had beyond the usual.
     sum: f32,
     /// The newest two key pictures: when, and logarithm of the size.
@@ -195,7 +201,7 @@ impl Default for Activity {
             last_unit: None,
             window: None,
             group: Group::EMPTY,
-            closed: None,
+            closed: VecDeque::new(),
             sum: 0.0,
             keys: [None; 2],
             key_looked: None,
@@ -264,10 +270,12 @@ impl Activity {
             self.places.iter_mut().chain([&mut self.key_steps]).for_each(|usual| usual.windows = 1);
             self.group_units = 0.0;
         }
-        if let Some(group) = self.closed.take_if(|group| group.ended <= at)
-            && changed.map_or(group.quiet, |changed| !changed)
-        {
-            self.learn(&group);
+        // A picture like the one before: what lies between was quiet too, as far as that counts here.
+        while self.closed.front().is_some_and(|group| group.ended <= at) {
+            let group = self.closed.pop_front();
+            if let Some(group) = group.filter(|group| changed.map_or(group.quiet, |changed| !changed)) {
+                self.learn(&group);
+            }
         }
         self.moved = self.moved.and_then(|spell| spell.after(at));
         self.unsure = self.unsure.and_then(|spell| spell.after(at));
@@ -332,11 +340,17 @@ impl Activity {
             self.record.quiet();
         }
         // Nobody looked at the group before: if that was because it was quiet, it is what quiet looks like.
-        if let Some(before) = self.closed.take_if(|group| group.quiet) {
+        if let Some(before) = self.closed.back().copied().filter(|group| group.quiet) {
+            self.closed.pop_back();
             self.learn(&before);
         }
         let group = std::mem::replace(&mut self.group, Group::EMPTY);
-        self.closed = whole.then_some(Group { key_step: step, ended: now, quiet, ..group });
+        if whole {
+            if self.closed.len() == CLOSED_MAX {
+                self.closed.pop_front();
+            }
+            self.closed.push_back(Group { key_step: step, ended: now, quiet, ..group });
+        }
     }
 
     fn learn(&mut self, group: &Group) {
@@ -687,8 +701,26 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_between_two_like_pictures_is_learnt() {
+        let mut activity = Activity::default();
+        for i in 0..25 * 30 {
+            let (at_s, key) = (f64::from(i) / 25.0, i % 50 == 0);
+            activity.note(&unit(at_s, key, false, if key { 50_000 } else { 5000 + i as usize % 7 * 40 }));
+            if i % 250 == 0 {
+                activity.looked(Duration::from_secs_f64(at_s), Some(false));
+            }
+        }
+        // Three looks in half a minute.
+        activity.note(&unit(30.0, true, false, 50_000));
+        activity.looked(Duration::from_secs(30), Some(false));
+        activity.note(&unit(30.04, false, false, 5000));
+        assert_eq!(activity.verdict(), Verdict::Quiet);
+    }
+
+    #[test]
     fn state_is_small() {
-        assert!(size_of::<Activity>() < 1024, "{}", size_of::<Activity>());
+        let size = size_of::<Activity>() + CLOSED_MAX * size_of::<Group>();
+        assert!(size < 2048, "{size}");
     }
 
     proptest! {

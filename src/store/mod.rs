@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -207,6 +208,11 @@ impl Store {
     /// How much waits in the outbox.
     pub fn outbox_size(&self) -> Result<OutboxSize, StoreError> {
         self.call(|db| outbox::size(db).map_err(StoreError::Sql))
+    }
+
+    /// When the oldest message of the outbox was written.
+    pub fn outbox_oldest(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.call(|db| outbox::oldest(db).map_err(StoreError::Sql))
     }
 
     /// Tells of every change of the outbox; the value counts changes and means nothing else.

@@ -91,6 +91,13 @@ pub(super) fn size(db: &Connection) -> rusqlite::Result<OutboxSize> {
     })
 }
 
+/// When the oldest message was written.
+pub(super) fn oldest(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let created: Option<String> =
+        db.query_row("SELECT created FROM outbox ORDER BY id LIMIT 1", [], |row| row.get(0)).optional()?;
+    Ok(created.and_then(|created| created.parse().ok()))
+}
+
 /// Appends a message after making room for it by the declared policy: the oldest picture gives way first, then (if
 /// the message is a statement) the oldest statement; a picture never displaces a statement.
 pub(super) fn append(
