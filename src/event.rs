@@ -70,6 +70,8 @@ pub enum ClosedReason {
     RuleRemoved,
     /// gridwatch was down for so long that nothing can be said.
     Restarted,
+    /// The platform says that there was nothing.
+    FalseAlarm,
 }
 
 /// How sure: `suspected` may still vanish, `confirmed` is worth a person's walk.
@@ -95,7 +97,7 @@ pub struct Incident {
     pub certainty: Certainty,
     /// Scenario id: `fire_lane`, `street_vending`, `thrown_object`, …
     pub kind: String,
-    /// How urgent.
+    /// How urgent; rises with the time for which a confirmed incident stays, if the rule's `escalate_s` says so.
     pub level: Level,
     /// The city's event code, if configured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +148,34 @@ pub struct Incident {
     pub config_revision: String,
     /// Pictures and clips.
     pub evidence: Vec<EvidenceRef>,
+    /// What the platform decided last, if it came while the incident was open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictRef>,
+    /// That it was not the first of its kind in this zone in the last days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<Recurrence>,
+}
+
+/// The platform's verdict in an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VerdictRef {
+    /// What it decided.
+    pub verdict: VerdictKind,
+    /// Its own case number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case_id: Option<String>,
+    /// When it arrived, RFC 3339, UTC.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+}
+
+/// How often a zone had incidents of one kind, false alarms left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Recurrence {
+    /// How many there were, this one included; at least 2.
+    pub count: u32,
+    /// In how many days before it was first seen.
+    pub days: u32,
 }
 
 fn is_zero(seconds: &f64) -> bool {
@@ -406,8 +436,9 @@ pub enum PollRefusal {
 pub struct Verdict {
     /// What the platform decided.
     pub verdict: VerdictKind,
-    /// The platform's own case number.
+    /// The platform's own case number; incidents carry it on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub case_id: Option<String>,
     /// Words of the person who decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -426,4 +457,30 @@ pub enum VerdictKind {
     Resolved,
     /// Right, but nobody will go.
     Ignored,
+}
+
+/// Published at `<root>/v1/<site>/<node>/reply/verdict`: what became of a verdict. Nothing of what came in is repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VerdictReply {
+    /// The incident that the verdict's topic named, if it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Uuid>,
+    /// What became of it.
+    pub outcome: VerdictOutcome,
+    /// The same in words.
+    pub detail: String,
+}
+
+/// What became of a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictOutcome {
+    /// New, and on disk.
+    Stored,
+    /// The same as the last one for this incident (a retained or repeated message).
+    Repeated,
+    /// This node has no such incident, or has it no more.
+    UnknownIncident,
+    /// It cannot be read.
+    Malformed,
 }

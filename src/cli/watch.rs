@@ -217,6 +217,7 @@ fn phase(incident: &Incident) -> String {
                 ClosedReason::OutOfHours => "非监控时段 out of hours",
                 ClosedReason::RuleRemoved => "规则已移除 rule removed",
                 ClosedReason::Restarted => "系统重启 restarted",
+                ClosedReason::FalseAlarm => "误报 false alarm",
             }
         ),
     }

@@ -30,6 +30,18 @@ pub enum Level {
     Red,
 }
 
+impl Level {
+    /// The level `steps` above this one, red at most.
+    pub fn raised(self, steps: u64) -> Self {
+        match (self, steps) {
+            (level, 0) => level,
+            (Self::Blue, 1) => Self::Yellow,
+            (Self::Blue, 2) | (Self::Yellow, 1) => Self::Orange,
+            _ => Self::Red,
+        }
+    }
+}
+
 /// A text in both of the operators' languages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -91,6 +103,14 @@ pub struct Rule {
     #[serde(default = "default_unseen_max_s")]
     #[schemars(range(min = 0, max = 86_400))]
     pub unseen_max_s: f64,
+    /// Seconds for which a place and cause stay quiet after the platform called an incident there a false alarm: what was there then opens none again; anything else in the zone does. 0: never quiet.
+    #[serde(default = "default_quiet_s")]
+    #[schemars(range(min = 0, max = 2_592_000))]
+    pub quiet_s: f64,
+    /// Seconds after which a confirmed incident that is still there rises by one level (blue, yellow, orange, red), again and again, unless the platform ignores it. 0: its level never rises.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_592_000))]
+    pub escalate_s: f64,
     /// Least share of the zone that must be covered, 0..1 (`obstruction`).
     #[serde(default)]
     #[schemars(range(min = 0, max = 1))]
@@ -138,6 +158,10 @@ fn default_gap_s() -> f64 {
 
 fn default_unseen_max_s() -> f64 {
     3600.0
+}
+
+fn default_quiet_s() -> f64 {
+    86_400.0
 }
 
 /// One kind of incident: what it is called, how urgent it is, and the rule that finds it.
@@ -271,9 +295,10 @@ fn check_placeholders(item: &mut Item, pointer: &str, text: &str) {
 }
 
 /// Keys of a rule that only some kinds read.
-const ONLY_FOR: [(&str, &[RuleKind]); 13] = [
+const ONLY_FOR: [(&str, &[RuleKind]); 14] = [
     ("gap_s", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("unseen_max_s", &[RuleKind::Presence, RuleKind::Obstruction]),
+    ("escalate_s", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("classes", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("beside", &[RuleKind::Presence]),
     ("exempt", &[RuleKind::Presence, RuleKind::Obstruction]),

@@ -20,11 +20,12 @@ use crate::event::{EvidenceRef, Phase};
 use crate::evidence;
 use crate::frame::{AccessUnit, Captured, Codec, Picture};
 use crate::geometry::{BBox, Polygon};
+use crate::incident::opens;
 use crate::observation::{Observation, Stage, ZoneId};
 use crate::sampler::{Need, is_due_in_order};
 use crate::scene::Scene;
 
-use super::desk::{self, Desk};
+use super::desk::{Desk, Standing};
 use super::gate::Gate;
 use super::gauge::Counts;
 use super::intake::{Polled, PostBox, Task, Work};
@@ -441,10 +442,10 @@ impl Analysis {
     /// Makes evidence for an observation where it deserves some, and turns it into statements.
     fn state(&mut self, seen: &Observation, picture: &Picture, objects: Option<&[Detection]>) {
         let Some(zone) = self.zone(&seen.zone) else { return };
-        let open = self.desk.is_open(&self.camera, &zone);
+        let Standing { open, barred } = self.desk.standing(&self.camera, &zone, seen);
         // A second object may fall while the incident of the first still waits for its clip.
         let instant = zone.rule.kind == RuleKind::ThrownObject;
-        let opens = desk::opens(&zone, seen) && (!open || instant);
+        let opens = opens(&zone, seen) && !barred && (!open || instant);
         // An instant matter's picture is the one that opened it: what comes after shows an empty facade.
         let clears = open && seen.stage == Stage::Cleared && !instant;
         let mut pictures = Vec::new();

@@ -16,7 +16,7 @@ use crate::evidence::{self, Archive, EvidenceError, References};
 use crate::frame::{AccessUnit, CameraId, Captured, Picture};
 use crate::geometry::BBox;
 use crate::incident::{IncidentError, Incidents, envelope};
-use crate::observation::{Observation, Stage};
+use crate::observation::Observation;
 use crate::scene::Checkpoint;
 use crate::store::Store;
 
@@ -30,6 +30,15 @@ pub enum Speaks {
     Now,
     /// That of the picture, when a file is replayed.
     CaptureTime,
+}
+
+/// How things stand in a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it has an open incident.
+    pub open: bool,
+    /// Whether what is seen opens none: it is a known false alarm.
+    pub barred: bool,
 }
 
 /// The one place of a node where statements are made; shared by all cameras' threads.
@@ -85,12 +94,13 @@ impl Desk {
         (Duration::from_secs_f64(settings.pre_roll_s), Duration::from_secs_f64(settings.post_roll_s))
     }
 
-    /// Whether the zone has an open incident.
-    pub fn is_open(&self, camera: &Camera, zone: &Zone) -> bool {
+    /// How things stand in a zone when this is seen there.
+    pub fn standing(&self, camera: &Camera, zone: &Zone, seen: &Observation) -> Standing {
         let incidents = self.lock();
-        incidents
+        let open = incidents
             .open_incidents()
-            .any(|incident| incident.camera.id == camera.id && incident.zone.id == zone.id)
+            .any(|incident| incident.camera.id == camera.id && incident.zone.id == zone.id);
+        Standing { open, barred: incidents.is_quiet(camera, zone, seen, self.now(&seen.at)) }
     }
 
     /// Draws and keeps the picture of an observation; without one (disk full, say) the incident still goes out.
@@ -268,15 +278,6 @@ impl Desk {
     fn lock(&self) -> MutexGuard<'_, Incidents> {
         // A thread that panicked while it held the desk left whole statements behind, never half ones.
         self.incidents.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether an observation of a zone without an open incident opens one.
-pub fn opens(zone: &Zone, seen: &Observation) -> bool {
-    match seen.stage {
-        Stage::Suspected => zone.scenario.announce_suspected,
-        Stage::Confirmed => true,
-        Stage::Cleared => false,
     }
 }
 

@@ -1,17 +1,11 @@
-//! What the platform asks the node to do, as it comes in, and what is answered.
+//! What the platform asks the node to do, as it comes in.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::{Component, Path};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::mqtt::{Connection, MqttError, Outbound, PACKET_BYTES_MAX};
-use super::{Shared, json};
 use crate::config::Config;
-use crate::event::topic::Topics;
 use crate::event::{Command, PollCommand, PollRefusal, PollRefused, PollReply};
 use crate::frame::CameraId;
 
@@ -23,12 +17,8 @@ const ID_BYTES_MAX: usize = 64;
 const WAITING_MAX: usize = 4;
 /// Ids that are remembered, so that a command that comes twice (QoS 1) runs once.
 const IDS_MAX: usize = 64;
-/// Replies that may wait for the broker, pictures by reference: four polls of a thousand cameras.
-const REPLIES_MAX: usize = 4_096;
-/// Who asked has gone after this time.
-const REPLY_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// Commands on their way in, replies on their way out.
+/// Commands on their way in.
 #[derive(Debug)]
 pub(super) struct Commands {
     groups: BTreeMap<String, Vec<CameraId>>,
@@ -45,7 +35,6 @@ struct State {
     open: BTreeSet<String>,
     /// Ids seen, latest last.
     ids: VecDeque<String>,
-    replies: VecDeque<(Instant, PollReply)>,
 }
 
 /// Why a command is not carried out.
@@ -71,19 +60,19 @@ impl Commands {
     }
 
     /// Reads a command; what cannot be carried out is answered at once, and never comes again.
-    pub fn take(&self, payload: &[u8], retained: bool) {
+    pub fn take(&self, payload: &[u8], retained: bool) -> Option<PollReply> {
         if payload.is_empty() {
-            return; // A retained command was taken away.
+            return None; // A retained command was taken away.
         }
         if retained {
             tracing::warn!("a retained command is not carried out: it would be again on every connection");
-            return;
+            return None;
         }
         let read = read(payload);
         let id = read.as_ref().ok().map(|command| command.id.clone());
-        let Err(Refusal(refused, detail)) = read.and_then(|command| self.accept(command)) else { return };
+        let Refusal(refused, detail) = read.and_then(|command| self.accept(command)).err()?;
         tracing::warn!(id, ?refused, "poll refused: {detail}");
-        self.reply(PollReply::Refused(PollRefused { id, refused, detail }));
+        Some(PollReply::Refused(PollRefused { id, refused, detail }))
     }
 
     fn accept(&self, command: PollCommand) -> Result<(), Refusal> {
@@ -135,33 +124,9 @@ impl Commands {
         Ok(named.iter().filter(|camera| once.insert(*camera)).cloned().collect())
     }
 
-    /// Queues a reply; the oldest give way when the broker takes none.
-    pub fn reply(&self, reply: PollReply) {
-        let mut state = self.lock();
-        if let PollReply::Done(done) = &reply {
-            state.open.remove(&done.id);
-        }
-        if state.replies.len() >= REPLIES_MAX {
-            state.replies.pop_front();
-        }
-        state.replies.push_back((Instant::now(), reply));
-    }
-
-    /// The oldest replies that somebody may still wait for.
-    fn next(&self, count_max: usize) -> Vec<PollReply> {
-        let mut state = self.lock();
-        state.replies.retain(|(queued, _)| queued.elapsed() <= REPLY_AGE_MAX);
-        state.replies.iter().take(count_max).map(|(_, reply)| reply.clone()).collect()
-    }
-
-    fn said(&self, replies: &[PollReply]) {
-        let mut state = self.lock();
-        for reply in replies {
-            // Some may have given way meanwhile.
-            if state.replies.front().is_some_and(|(_, first)| first == reply) {
-                state.replies.pop_front();
-            }
-        }
+    /// A poll is over.
+    pub fn done(&self, id: &str) {
+        self.lock().open.remove(id);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -182,54 +147,4 @@ fn read(payload: &[u8]) -> Result<PollCommand, Refusal> {
         return Err(malformed("`id` must be 1 to 64 letters, digits, `-`, `_`, `.`"));
     }
     Ok(command)
-}
-
-/// Says what waits, each picture before the reply that cites it.
-pub(super) async fn say(shared: &Shared, connection: &mut Connection) -> Result<(), MqttError> {
-    // A reply may be two messages.
-    let batch = (shared.mqtt.batch / 2).clamp(1, 8);
-    loop {
-        let replies = shared.commands.next(batch);
-        if replies.is_empty() {
-            return Ok(());
-        }
-        let messages: Vec<Outbound> =
-            replies.iter().flat_map(|reply| messages(&shared.topics, &shared.data_dir, reply)).collect();
-        // What is lost here with the connection is said again on the next one, if that comes soon.
-        for some in chunks(messages, shared.mqtt.batch.max(1)) {
-            connection.publish(some, &mut Vec::new()).await?;
-        }
-        shared.commands.said(&replies);
-    }
-}
-
-fn chunks(messages: Vec<Outbound>, size: usize) -> Vec<Vec<Outbound>> {
-    let mut chunks: Vec<Vec<Outbound>> = Vec::new();
-    for message in messages {
-        match chunks.last_mut().filter(|chunk| chunk.len() < size) {
-            Some(chunk) => chunk.push(message),
-            None => chunks.push(vec![message]),
-        }
-    }
-    chunks
-}
-
-/// The messages of one reply. A picture that is gone, changed or too large is cited without a topic.
-fn messages(topics: &Topics, data_dir: &Path, reply: &PollReply) -> Vec<Outbound> {
-    let topic = topics.poll_reply();
-    let PollReply::Picture(picture) = reply else {
-        return vec![Outbound { topic, payload: json(reply), retained: false }];
-    };
-    let mut picture = picture.clone();
-    let path = Path::new(&picture.evidence.path);
-    let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
-    let bytes = inside.then(|| std::fs::read(data_dir.join(path)).ok()).flatten();
-    let bytes = bytes.filter(|bytes| {
-        bytes.len() <= PACKET_BYTES_MAX && hex::encode(Sha256::digest(bytes)) == picture.evidence.sha256
-    });
-    let polled = topics.polled(&picture.camera, &picture.id);
-    picture.evidence.topic = bytes.is_some().then(|| polled.clone());
-    let payload = json(&PollReply::Picture(picture));
-    let shown = bytes.map(|payload| Outbound { topic: polled, payload, retained: false });
-    shown.into_iter().chain([Outbound { topic, payload, retained: false }]).collect()
 }

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
 use super::mqtt::{Arrival, Connection, Dial, MqttError, Outbound, PACKET_BYTES_MAX};
-use super::{Shared, command, json, verdict};
+use super::reply::Reply;
+use super::{Shared, json, reply, verdict};
 use crate::event::NodeState;
 use crate::store::{MessageKind, OutboxRow, Payload, StoreError};
 
@@ -111,7 +112,7 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
             say_node(shared, &mut connection, NodeState::Draining).await?;
         }
         say_cameras(shared, &mut connection).await?;
-        command::say(shared, &mut connection).await?;
+        reply::say(shared, &mut connection).await?;
         while let Some(arrival) = connection.received() {
             take(shared, &mut connection, &arrival).await?;
         }
@@ -145,11 +146,11 @@ async fn take(shared: &Shared, connection: &mut Connection, arrival: &Arrival) -
             connection.publish(vec![gone], &mut Vec::new()).await?;
         }
     } else if arrival.topic() == shared.topics.poll_command() {
-        shared.commands.take(arrival.payload(), arrival.retained());
-        // A refusal is said when the loop comes round.
-        shared.bell.notify_one();
+        let refused = shared.commands.take(arrival.payload(), arrival.retained());
+        refused.into_iter().for_each(|refused| shared.answer(Reply::Poll(refused)));
     } else {
-        verdict::take(shared, arrival.topic(), arrival.payload(), arrival.retained())?;
+        let reply = verdict::take(shared, arrival.topic(), arrival.payload(), arrival.retained())?;
+        reply.into_iter().for_each(|reply| shared.answer(Reply::Verdict(reply)));
     }
     Ok(connection.accept(arrival).await?)
 }

@@ -8,6 +8,7 @@
 mod command;
 mod connection;
 mod mqtt;
+mod reply;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ use crate::event::topic::{TopicError, Topics};
 use crate::event::{CameraStatus, Command, NodeState, NodeStatus, PollReply};
 use crate::frame::CameraId;
 use crate::store::Store;
+use reply::{Replies, Reply};
 
 /// What can go wrong when dispatch starts; later trouble is retried, logged and counted.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +86,9 @@ struct Shared {
     config_revision: String,
     configured: BTreeSet<CameraId>,
     commands: command::Commands,
+    replies: Replies,
     cameras: Mutex<Cameras>,
-    /// Rung when `cameras`, `commands` or `stop` changed.
+    /// Rung when `cameras`, `replies` or `stop` changed.
     bell: Notify,
     stop: Mutex<Option<Duration>>,
     counts: Counts,
@@ -129,6 +132,7 @@ impl Dispatch {
                 .cloned()
                 .collect(),
             commands: command::Commands::new(config),
+            replies: Replies::default(),
             cameras: Mutex::default(),
             bell: Notify::new(),
             stop: Mutex::new(None),
@@ -172,8 +176,10 @@ impl Dispatch {
 
     /// Answers a poll; never waits. A picture is read from the data directory when it is sent, and its topic is filled in.
     pub fn reply(&self, reply: PollReply) {
-        self.shared.commands.reply(reply);
-        self.shared.bell.notify_one();
+        if let PollReply::Done(done) = &reply {
+            self.shared.commands.done(&done.id);
+        }
+        self.shared.answer(Reply::Poll(reply));
     }
 
     /// What was done so far.
@@ -226,6 +232,12 @@ impl Shared {
     fn is_known(&self, camera: &CameraId) -> bool {
         let cameras = self.cameras.lock().unwrap_or_else(PoisonError::into_inner);
         self.configured.contains(camera) || matches!(cameras.status.get(camera), Some(Some(_)))
+    }
+
+    /// Says this when the loop comes round.
+    fn answer(&self, reply: Reply) {
+        self.replies.push(reply);
+        self.bell.notify_one();
     }
 
     fn stopping(&self) -> Option<Duration> {

@@ -2,46 +2,70 @@
 
 use std::sync::atomic::Ordering;
 
+use uuid::Uuid;
+
 use super::Shared;
-use crate::event::Verdict;
-use crate::store::{StoreError, VerdictOutcome};
+use crate::event::{Verdict, VerdictOutcome, VerdictReply};
+use crate::store::StoreError;
 
 /// Longest verdict that is read: a case number and some sentences.
 const VERDICT_BYTES_MAX: usize = 16 << 10;
+/// Longest case number: incidents carry it on.
+const CASE_ID_CHARS_MAX: usize = 128;
 
-/// Keeps a verdict. What cannot be read or names no known incident is logged and counted, and never comes again; only
-/// when the store fails (an error) should the broker keep it.
-pub(super) fn take(shared: &Shared, topic: &str, payload: &[u8], retained: bool) -> Result<(), StoreError> {
-    let refuse = |why: &str| {
-        shared.counts.verdicts_refused.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(topic, bytes = payload.len(), "verdict refused: {why}");
-    };
+/// Keeps a verdict and says what became of it, once that is on disk. What cannot be read or names no known incident is
+/// logged and counted, and never comes again; only when the store fails (an error) should the broker keep it.
+pub(super) fn take(
+    shared: &Shared,
+    topic: &str,
+    payload: &[u8],
+    retained: bool,
+) -> Result<Option<VerdictReply>, StoreError> {
     if payload.is_empty() {
-        return Ok(()); // A retained verdict was taken away; that is housekeeping of the platform.
+        return Ok(None); // A retained verdict was taken away; that is housekeeping of the platform.
     }
-    let Some(incident) = shared.topics.verdict_of(topic) else {
-        refuse("its topic names no incident id");
-        return Ok(());
-    };
-    if payload.len() > VERDICT_BYTES_MAX {
-        refuse("too long");
-        return Ok(());
-    }
-    let verdict: Verdict = match serde_json::from_slice(payload) {
-        Ok(verdict) => verdict,
-        Err(error) => {
-            refuse(&error.to_string());
-            return Ok(());
+    let incident = shared.topics.verdict_of(topic);
+    let (outcome, detail) = match read(incident, payload) {
+        Err(why) => (VerdictOutcome::Malformed, why),
+        Ok((incident, verdict)) => {
+            let kind = verdict.verdict;
+            let outcome = shared.store.add_verdict(incident, verdict, retained)?;
+            if outcome == VerdictOutcome::Stored {
+                tracing::info!(%incident, verdict = ?kind, "verdict");
+            }
+            (outcome, in_words(outcome).to_owned())
         }
     };
-    let kind = verdict.verdict;
-    match shared.store.add_verdict(incident, verdict, retained)? {
-        VerdictOutcome::Stored => {
-            shared.counts.verdicts.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(%incident, verdict = ?kind, "verdict");
-        }
+    match outcome {
+        VerdictOutcome::Stored => _ = shared.counts.verdicts.fetch_add(1, Ordering::Relaxed),
         VerdictOutcome::Repeated => {}
-        VerdictOutcome::UnknownIncident => refuse("no such incident here"),
+        VerdictOutcome::UnknownIncident | VerdictOutcome::Malformed => {
+            shared.counts.verdicts_refused.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(topic, bytes = payload.len(), "verdict refused: {detail}");
+        }
     }
-    Ok(())
+    Ok(Some(VerdictReply { incident, outcome, detail }))
+}
+
+/// The verdict, or why it is none: where, but not what, for nothing that came in goes out again.
+fn read(incident: Option<Uuid>, payload: &[u8]) -> Result<(Uuid, Verdict), String> {
+    let incident = incident.ok_or("its topic names no incident id")?;
+    if payload.len() > VERDICT_BYTES_MAX {
+        return Err(format!("longer than {VERDICT_BYTES_MAX} bytes"));
+    }
+    let verdict: Verdict = serde_json::from_slice(payload)
+        .map_err(|error| format!("not a verdict, at line {}, column {}", error.line(), error.column()))?;
+    if verdict.case_id.as_ref().is_some_and(|id| id.chars().count() > CASE_ID_CHARS_MAX) {
+        return Err(format!("`case_id` is longer than {CASE_ID_CHARS_MAX} characters"));
+    }
+    Ok((incident, verdict))
+}
+
+fn in_words(outcome: VerdictOutcome) -> &'static str {
+    match outcome {
+        VerdictOutcome::Stored => "stored",
+        VerdictOutcome::Repeated => "known already",
+        VerdictOutcome::UnknownIncident => "no such incident here",
+        VerdictOutcome::Malformed => "not a verdict",
+    }
 }

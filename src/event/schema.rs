@@ -5,11 +5,21 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::{CONTRACT, CameraStatus, IncidentEvent, NodeStatus, PollCommand, PollReply, Verdict};
+use super::{
+    CONTRACT, CameraStatus, IncidentEvent, NodeStatus, PollCommand, PollReply, Verdict, VerdictReply,
+};
 
 /// Names of the documents, as `gridwatch schema NAME` takes them.
-pub const DOCUMENTS: [&str; 7] =
-    ["incident", "node-status", "camera-status", "verdict", "poll-command", "poll-reply", "asyncapi"];
+pub const DOCUMENTS: [&str; 8] = [
+    "incident",
+    "node-status",
+    "camera-status",
+    "verdict",
+    "verdict-reply",
+    "poll-command",
+    "poll-reply",
+    "asyncapi",
+];
 
 /// File name of a document's committed copy.
 pub fn file_name(document: &str) -> String {
@@ -23,6 +33,7 @@ pub fn document(name: &str) -> Option<Value> {
         "node-status" => of::<NodeStatus>(),
         "camera-status" => of::<CameraStatus>(),
         "verdict" => of::<Verdict>(),
+        "verdict-reply" => of::<VerdictReply>(),
         "poll-command" => of::<PollCommand>(),
         "poll-reply" => of::<PollReply>(),
         "asyncapi" => asyncapi(),
@@ -137,9 +148,17 @@ fn asyncapi() -> Value {
             "verdict": channel(
                 format!("{node}/verdict/{{incident}}"),
                 "What the platform decided about an incident. The box keeps its session, so the broker keeps what \
-                 comes while it is away; retained verdicts are read too. The same verdict again counts once.",
+                 comes while it is away; retained verdicts are read too. The same verdict again counts once. \
+                 `false_alarm` closes the incident and quiets that place and cause for the rule's `quiet_s`, whether or \
+                 not the incident was open; `ignored` stops its level from rising; the last verdict counts.",
                 "verdict",
                 parameters(&[("incident", "The incident's id.")]),
+            ),
+            "verdictReply": channel(
+                format!("{node}/reply/verdict"),
+                "Says for each verdict what became of it, once it is on disk.",
+                "verdictReply",
+                parameters(&[]),
             ),
             "pollCommand": channel(
                 format!("{node}/command/poll"),
@@ -171,6 +190,7 @@ fn asyncapi() -> Value {
             "sayPollReply": operation("send", "pollReply", false, "Answers a poll."),
             "sendPolled": operation("send", "polled", false, "Sends a picture for a poll."),
             "takeVerdict": operation("receive", "verdict", false, "Takes the platform's verdict."),
+            "sayVerdictReply": operation("send", "verdictReply", false, "Acknowledges a verdict."),
         },
         "components": { "messages": {
             "nodeStatus": { "title": "Node status", "payload": schema("node-status") },
@@ -182,6 +202,7 @@ fn asyncapi() -> Value {
             },
             "evidence": { "title": "Picture", "contentType": "image/jpeg" },
             "verdict": { "title": "Verdict", "payload": schema("verdict") },
+            "verdictReply": { "title": "Acknowledgement of a verdict", "payload": schema("verdict-reply") },
             "pollCommand": { "title": "Poll", "payload": schema("poll-command") },
             "pollReply": { "title": "Reply to a poll", "payload": schema("poll-reply") },
             "polled": { "title": "Picture for a poll", "contentType": "image/jpeg" },

@@ -7,6 +7,7 @@
 //! <root>/v1/<site>/<node>/cameras/<camera>/evidence/<incident>/<n>.jpg
 //! <root>/v1/<site>/<node>/cameras/<camera>/polled/<poll>.jpg
 //! <root>/v1/<site>/<node>/verdict/<incident>
+//! <root>/v1/<site>/<node>/reply/verdict
 //! <root>/v1/<site>/<node>/command/poll
 //! <root>/v1/<site>/<node>/reply/poll
 //! ```
@@ -89,6 +90,11 @@ impl Topics {
         format!("{}/verdict/+", self.base)
     }
 
+    /// Where verdicts are acknowledged.
+    pub fn verdict_reply(&self) -> String {
+        format!("{}/reply/verdict", self.base)
+    }
+
     /// Where polls are asked for.
     pub fn poll_command(&self) -> String {
         format!("{}/command/poll", self.base)
@@ -168,6 +174,7 @@ mod tests {
                 "city/grid/v1/yuhua/box-1/cameras/gate.1/evidence/01939e6a-0000-7000-8000-000000000001/2.jpg",
             ),
             (topics.verdicts(), "city/grid/v1/yuhua/box-1/verdict/+"),
+            (topics.verdict_reply(), "city/grid/v1/yuhua/box-1/reply/verdict"),
             (topics.poll_command(), "city/grid/v1/yuhua/box-1/command/poll"),
             (topics.poll_reply(), "city/grid/v1/yuhua/box-1/reply/poll"),
             (topics.polled(&camera, "7/+"), "city/grid/v1/yuhua/box-1/cameras/gate.1/polled/7%2F%2B.jpg"),

@@ -2,6 +2,7 @@
 
 use crate::config::Text;
 use crate::detection::Class;
+use crate::event::Recurrence;
 
 /// Shorter times without looks are not worth a word, in seconds.
 const UNSEEN_SAID_S: f64 = 1.0;
@@ -23,6 +24,8 @@ pub(super) struct Facts<'a> {
     pub classes: &'a [Class],
     /// Floor and its error, `{floor}`.
     pub floor: Option<(u32, u32)>,
+    /// That it is not the first; said last.
+    pub recurrence: Option<Recurrence>,
 }
 
 /// Fills `{camera}`, `{zone}`, `{duration}`, `{coverage}`, `{classes}` and `{floor}`; anything else stays as it is.
@@ -58,6 +61,9 @@ pub(super) fn describe(template: &Text, facts: Facts<'_>) -> Text {
         if facts.unseen_s >= UNSEEN_SAID_S {
             out.push_str(&unseen(facts.unseen_s, chinese));
         }
+        if let Some(recurrence) = facts.recurrence {
+            out.push_str(&again(recurrence, chinese));
+        }
         out
     };
     Text { zh: fill(&template.zh, true), en: fill(&template.en, false) }
@@ -71,6 +77,27 @@ fn unseen(seconds: f64, chinese: bool) -> String {
     } else {
         format!(" (Nobody looked for {duration} of that time; the same object was there before and after.)")
     }
+}
+
+/// That there were others before it, as a sentence of its own.
+fn again(Recurrence { count, days }: Recurrence, chinese: bool) -> String {
+    if chinese {
+        format!("{days} 天内第 {count} 次。")
+    } else {
+        format!(" {} time in {days} days.", ordinal(count))
+    }
+}
+
+/// `1st`, `2nd`, `3rd`, `4th`, `11th`, `21st`.
+fn ordinal(n: u32) -> String {
+    let ending = match (n % 10, n % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{n}{ending}")
 }
 
 /// `5 分 20 秒` or `5 min 20 s`; from an hour on without seconds, from a day on without minutes.
@@ -184,6 +211,13 @@ mod tests {
     }
 
     #[test]
+    fn ordinals_read_naturally() {
+        let numbers = [1, 2, 3, 4, 11, 12, 13, 21, 102, 111, 113, 1003];
+        let want = "1st 2nd 3rd 4th 11th 12th 13th 21st 102nd 111th 113th 1003rd";
+        assert_eq!(numbers.map(ordinal).join(" "), want);
+    }
+
+    #[test]
     fn names_are_filled_once_and_unknown_braces_stay() {
         let template = Text { zh: "{camera}{x}{zone}{".into(), en: "{camera} {{zone}} {classes".into() };
         let facts = Facts {
@@ -194,6 +228,7 @@ mod tests {
             coverage: 0.0,
             classes: &[],
             floor: None,
+            recurrence: None,
         };
         let text = describe(&template, facts);
         assert_eq!(text.zh, "{zone}{x}B{");

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::describe::{Facts, describe};
-use crate::config::{Camera, RuleKind, Zone};
+use crate::config::{Camera, Level, RuleKind, Zone};
 use crate::detection::{Class, ModelStamp};
 use crate::event::{
-    CameraRef, Certainty, ClosedReason, EvidenceRef, Incident, ObjectRef, Phase, TrajectoryRef, ZoneRef,
+    CameraRef, Certainty, ClosedReason, EvidenceRef, Incident, ObjectRef, Phase, Recurrence, TrajectoryRef,
+    VerdictKind, VerdictRef, ZoneRef,
 };
 use crate::frame::{CameraId, Captured};
 use crate::geometry::{BBox, Point};
@@ -34,7 +35,10 @@ const POINTS_MAX: usize = 160;
 /// Pieces of evidence per incident; later ones are refused, so that a day-long incident stays a small message.
 pub(super) const EVIDENCE_MAX: usize = 16;
 
-type Key = (CameraId, ZoneId);
+/// Days in which incidents of the same zone and kind are the same trouble again.
+pub(super) const RECURRENCE_DAYS: u32 = 7;
+
+pub(super) type Key = (CameraId, ZoneId);
 
 /// All open incidents, one per zone at most.
 #[derive(Debug, Default)]
@@ -69,6 +73,10 @@ pub(super) struct Seen<'a> {
     pub config_revision: &'a str,
     /// Whether the zone's hours contain the observation's time.
     pub in_hours: bool,
+    /// Whether nothing may open although the hours are right: all of it is a known false alarm.
+    pub barred: bool,
+    /// How many incidents of this zone and kind there were in the last days; asked only when one opens.
+    pub earlier: &'a dyn Fn() -> u32,
     pub now: Timestamp,
 }
 
@@ -99,13 +107,16 @@ impl Machine {
         let stage = seen.observation.stage;
         let mut said = Vec::new();
         let another = self.open.get(&key).is_some_and(|open| open.is_another(&seen));
+        if another && seen.barred {
+            return said;
+        }
         if another {
             said.extend(self.close(&key, ClosedReason::Instant, seen.now));
         }
         match (self.open.get_mut(&key), stage) {
             (None, Stage::Cleared) => {}
             (None, Stage::Suspected) if !seen.zone.scenario.announce_suspected => {}
-            (None, _) if !seen.in_hours => {}
+            (None, _) if !seen.in_hours || seen.barred => {}
             (None, _) => {
                 let open = Open::begin(seen);
                 said.push(open.incident.clone());
@@ -161,6 +172,39 @@ impl Machine {
             return None;
         }
         Some(open.say_update(open.said_at.max(now)))
+    }
+
+    /// Notes what the platform decided: a false alarm closes the incident. `None` if it is not open, or carries this already.
+    pub fn decide(&mut self, incident: Uuid, verdict: VerdictRef, now: Timestamp) -> Option<Incident> {
+        let (key, open) = self.open.iter_mut().find(|(_, open)| open.incident.incident == incident)?;
+        if open.incident.verdict.as_ref() == Some(&verdict) {
+            return None;
+        }
+        let false_alarm = verdict.verdict == VerdictKind::FalseAlarm;
+        open.incident.verdict = Some(verdict);
+        if false_alarm {
+            let key = key.clone();
+            return self.close(&key, ClosedReason::FalseAlarm, now);
+        }
+        Some(open.say_update(open.said_at.max(now)))
+    }
+
+    /// Raises the level of what is still there; `rule` gives an incident's first level and the seconds after which it rises.
+    pub fn escalate(
+        &mut self,
+        rule: impl Fn(&Incident) -> Option<(Level, f64)>,
+        now: Timestamp,
+    ) -> Vec<Incident> {
+        let mut said = Vec::new();
+        for open in self.open.values_mut() {
+            let Some((first, escalate_s)) = rule(&open.incident) else { continue };
+            let level = due_level(&open.incident, first, escalate_s, now);
+            if level > open.incident.level {
+                open.incident.level = level;
+                said.push(open.say_update(open.said_at.max(now)));
+            }
+        }
+        said
     }
 
     /// Puts back evidence that has got its topics, if the incident is still open.
@@ -251,6 +295,11 @@ impl Open {
             model: None,
             config_revision: String::new(),
             evidence: Vec::new(),
+            verdict: None,
+            recurrence: match (seen.earlier)() {
+                0 => None,
+                earlier => Some(Recurrence { count: earlier.saturating_add(1), days: RECURRENCE_DAYS }),
+            },
         };
         let mut open = Self::new(incident, None);
         let at = seen.observation.at.wall;
@@ -347,6 +396,7 @@ impl Open {
             coverage: incident.coverage,
             classes: &classes,
             floor: incident.trajectory.as_ref().and_then(|path| path.floor),
+            recurrence: incident.recurrence,
         };
         self.incident.description = describe(&seen.zone.scenario.description, facts);
     }
@@ -398,6 +448,19 @@ pub(super) fn ended_by_config(incident: &Incident, zone: Option<&Zone>) -> Optio
 /// Why an incident that was last seen then cannot go on after a restart now.
 pub(super) fn ended_by_downtime(incident: &Incident, now: Timestamp) -> Option<ClosedReason> {
     (seconds_between(incident.last_seen, now) > DOWN_MAX_S).then_some(ClosedReason::Restarted)
+}
+
+/// The level that an incident has come to by now. Time counts from its confirmation, but never more than it was seen to
+/// stay: a clock that jumps forward raises nothing.
+fn due_level(incident: &Incident, first: Level, escalate_s: f64, now: Timestamp) -> Level {
+    let ignored = incident.verdict.as_ref().is_some_and(|verdict| verdict.verdict == VerdictKind::Ignored);
+    match incident.confirmed_at {
+        Some(confirmed) if escalate_s > 0.0 && !ignored => {
+            let stayed_s = seconds_between(confirmed, now).min(incident.dwell_s).max(0.0);
+            first.raised((stayed_s / escalate_s) as u64)
+        }
+        _ => incident.level,
+    }
 }
 
 fn classes_in_order(objects: &[ObjectRef]) -> Vec<Class> {

@@ -5,23 +5,27 @@
 
 mod describe;
 mod machine;
+mod quiet;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::config::{Camera, Config, RuleKind, Zone};
 use crate::detection::ModelStamp;
 use crate::event::topic::{TopicError, Topics};
-use crate::event::{CONTRACT, ClosedReason, EvidenceKind, EvidenceRef, Incident, IncidentEvent, Phase};
+use crate::event::{
+    CONTRACT, ClosedReason, EvidenceKind, EvidenceRef, Incident, IncidentEvent, Phase, VerdictRef,
+};
 use crate::frame::{CameraId, Captured};
-use crate::observation::Observation;
-use crate::store::{Entry, Message, MessageKind, Payload, Store, StoreError};
-use machine::{Machine, Seen};
+use crate::observation::{Observation, Stage};
+use crate::store::{Decided, Entry, Message, MessageKind, Payload, Store, StoreError};
+use machine::{Machine, RECURRENCE_DAYS, Seen};
+use quiet::Quiets;
 
 /// Statements kept in memory while the store cannot write; with more, the oldest are lost (and counted).
 const UNWRITTEN_MAX: usize = 1_000;
@@ -51,6 +55,10 @@ pub struct Incidents {
     /// Where statements go; `None` without a broker.
     topics: Option<Topics>,
     machine: Machine,
+    quiets: Quiets,
+    /// The number of the last verdict that was taken in, and what the store's count of decisions was then.
+    decided: i64,
+    decisions: u64,
     unwritten: VecDeque<Entry>,
     /// What scenes must remember, written with the next statement, or when some time has passed.
     checkpoints: BTreeMap<CameraId, Option<String>>,
@@ -71,6 +79,9 @@ impl Incidents {
             config,
             topics,
             machine,
+            quiets: Quiets::default(),
+            decided: 0,
+            decisions: 0,
             unwritten: VecDeque::new(),
             checkpoints: BTreeMap::new(),
             checkpoints_since: None,
@@ -78,17 +89,28 @@ impl Incidents {
         };
         let now = Timestamp::now();
         let config = Arc::clone(&incidents.config);
-        let mut closed =
-            incidents.machine.expire(|incident| is_instant(&config, incident), hold_s(&config), now);
-        closed.extend(incidents.machine.close_where(
+        let mut said = incidents.recall_verdicts(now)?;
+        said.extend(incidents.machine.expire(|incident| is_instant(&config, incident), hold_s(&config), now));
+        said.extend(incidents.machine.close_where(
             |incident| {
                 machine::ended_by_config(incident, zone(&config, incident))
                     .or_else(|| machine::ended_by_downtime(incident, now))
             },
             now,
         ));
-        incidents.say(closed, now)?;
+        incidents.say(said, now)?;
         Ok(incidents)
+    }
+
+    /// Whether everything in an observation was called a false alarm not long ago (the rule's `quiet_s`): then it opens
+    /// nothing, and wants no evidence.
+    pub fn is_quiet(&self, camera: &Camera, zone: &Zone, observation: &Observation, now: Timestamp) -> bool {
+        self.quiets.cover(&camera.id, zone, observation, now)
+    }
+
+    /// Matters that would have opened an incident, and did not because they are known false alarms.
+    pub fn quieted(&self) -> u64 {
+        self.quiets.counted()
     }
 
     /// Takes in one observation with the evidence made for it; gives what is to be said, already written. `now` is the
@@ -106,6 +128,20 @@ impl Incidents {
     ) -> Result<Vec<Incident>, IncidentError> {
         let local = self.config.node.timezone.to_datetime(observation.at.wall);
         let config = Arc::clone(&self.config);
+        let barred = opens(zone, observation) && self.is_quiet(camera, zone, observation, now);
+        if barred && self.machine.of_zone(&camera.id, &zone.id).is_none() {
+            self.quiets.count(&camera.id, zone, observation);
+        }
+        let store = &self.store;
+        let earlier = || {
+            let days = SignedDuration::from_hours(24 * i64::from(RECURRENCE_DAYS));
+            let since = observation.first_seen.wall.checked_sub(days).unwrap_or(Timestamp::MIN);
+            store.incidents_since(&camera.id, &zone.id, &zone.scenario.id, since).unwrap_or_else(|error| {
+                // The statement matters more than how many there were before it.
+                tracing::error!("cannot count earlier incidents: {error}");
+                0
+            })
+        };
         let said = self.machine.observe(Seen {
             camera,
             zone,
@@ -114,6 +150,8 @@ impl Incidents {
             evidence,
             config_revision: &config.revision,
             in_hours: zone.hours.contains(&local),
+            barred,
+            earlier: &earlier,
             now,
         });
         if said.is_empty()
@@ -172,12 +210,14 @@ impl Incidents {
         self.say(said, now)
     }
 
-    /// To be called about once a second: closes instant incidents whose clip is not coming any more, closes what is
-    /// out of its zone's hours, and writes what a failing store left unwritten.
+    /// To be called about once a second: takes in the platform's verdicts, closes instant incidents whose clip is not coming
+    /// any more and what is out of its zone's hours, raises levels, and writes what a failing store left unwritten.
     pub fn tick(&mut self, now: Timestamp) -> Result<Vec<Incident>, IncidentError> {
         let config = Arc::clone(&self.config);
         let local = config.node.timezone.to_datetime(now);
-        let mut said = self.machine.expire(|incident| is_instant(&config, incident), hold_s(&config), now);
+        let mut said = Vec::new();
+        let heard = self.hear_verdicts(&mut said, now);
+        said.extend(self.machine.expire(|incident| is_instant(&config, incident), hold_s(&config), now));
         said.extend(self.machine.close_where(
             |incident| {
                 let out = zone(&config, incident).is_some_and(|zone| !zone.hours.contains(&local));
@@ -185,7 +225,47 @@ impl Incidents {
             },
             now,
         ));
-        self.say(said, now)
+        let rising = |incident: &Incident| {
+            zone(&config, incident).map(|zone| (zone.scenario.level, zone.rule.escalate_s))
+        };
+        said.extend(self.machine.escalate(rising, now));
+        let said = self.say(said, now)?;
+        heard.map(|()| said)
+    }
+
+    /// What was decided while nobody was there to hear it, and what still keeps a place quiet.
+    fn recall_verdicts(&mut self, now: Timestamp) -> Result<Vec<Incident>, IncidentError> {
+        let zones = self.config.cameras.iter().flat_map(|camera| &camera.zones);
+        let quiet_s = zones.map(|zone| zone.rule.quiet_s).fold(0.0, f64::max);
+        self.decisions = self.store.decisions();
+        let since = now - SignedDuration::from_secs_f64(quiet_s);
+        let (newest, standing) = self.store.standing_verdicts(since)?;
+        self.decided = newest;
+        Ok(standing.into_iter().filter_map(|decided| self.decide(decided, now)).collect())
+    }
+
+    /// Takes in the verdicts that came since.
+    fn hear_verdicts(&mut self, said: &mut Vec<Incident>, now: Timestamp) -> Result<(), IncidentError> {
+        let decisions = self.store.decisions();
+        while self.decisions != decisions {
+            let new = self.store.verdicts_after(self.decided)?;
+            if new.is_empty() {
+                self.decisions = decisions;
+            }
+            for decided in new {
+                self.decided = decided.number;
+                said.extend(self.decide(decided, now));
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, decided: Decided, now: Timestamp) -> Option<Incident> {
+        let Decided { incident, verdict, .. } = decided;
+        let (at, kind) = (verdict.received, verdict.verdict.verdict);
+        self.quiets.decide(&incident, kind, at);
+        let verdict = VerdictRef { verdict: kind, case_id: verdict.verdict.case_id, at };
+        self.machine.decide(incident.incident, verdict, now)
     }
 
     /// Puts a new config in force and closes what it took away (`rule_removed`). Where a zone has other settings now, its
@@ -275,6 +355,15 @@ impl Incidents {
             }
         }
         Entry { incident: incident.clone(), messages }
+    }
+}
+
+/// Whether an observation of a zone without an open incident opens one, as far as its rule has a say.
+pub fn opens(zone: &Zone, seen: &Observation) -> bool {
+    match seen.stage {
+        Stage::Suspected => zone.scenario.announce_suspected,
+        Stage::Confirmed => true,
+        Stage::Cleared => false,
     }
 }
 

@@ -10,9 +10,13 @@ use uuid::Uuid;
 
 use super::Incidents;
 use super::machine::{Machine, Seen, ended_by_config, ended_by_downtime};
-use crate::config::{Camera, Config, Hours, Place, Scenario, Transport, Zone};
+use super::quiet::Quiets;
+use crate::config::{Camera, Config, Hours, Level, Place, Scenario, Transport, Zone};
 use crate::detection::Detection;
-use crate::event::{Certainty, ClosedReason, EvidenceKind, EvidenceRef, Incident, Phase};
+use crate::event::{
+    Certainty, ClosedReason, EvidenceKind, EvidenceRef, Incident, Phase, Recurrence, Verdict, VerdictKind,
+    VerdictRef,
+};
 use crate::frame::{Captured, Clock};
 use crate::geometry::{BBox, Point, Polygon};
 use crate::observation::{Observation, Stage, Trajectory};
@@ -93,17 +97,22 @@ fn observe_with(
     evidence: Vec<EvidenceRef>,
     in_hours: bool,
 ) -> Vec<Incident> {
-    let now = observation.at.wall;
-    machine.observe(Seen {
+    machine.observe(Seen { evidence, in_hours, ..seen(camera, zone, observation) })
+}
+
+fn seen<'a>(camera: &'a Camera, zone: &'a Zone, observation: &'a Observation) -> Seen<'a> {
+    Seen {
         camera,
         zone,
         observation,
         model: None,
-        evidence,
+        evidence: Vec::new(),
         config_revision: "c1",
-        in_hours,
-        now,
-    })
+        in_hours: true,
+        barred: false,
+        earlier: &|| 0,
+        now: observation.at.wall,
+    }
 }
 
 fn evidence(name: &str) -> EvidenceRef {
@@ -350,6 +359,184 @@ fn suspicion_is_announced_where_asked_for() {
     assert_eq!((updated[0].certainty, updated[0].confirmed_at), (Certainty::Confirmed, Some(wall(21.0))));
 }
 
+fn verdict(kind: VerdictKind) -> Verdict {
+    Verdict { verdict: kind, case_id: Some("2026-1".into()), note: None }
+}
+
+/// Cases as data: what was called a false alarm, and what is seen then.
+#[test]
+fn a_false_alarm_keeps_its_place_and_cause_quiet() {
+    let here = BBox { x0: 0.2, y0: 0.2, x1: 0.4, y1: 0.4 };
+    let shifted = BBox { x0: 0.25, y0: 0.2, x1: 0.45, y1: 0.4 };
+    let elsewhere = BBox { x0: 0.35, y0: 0.2, x1: 0.55, y1: 0.4 };
+    let day_s = 86_400.0;
+    for (known, seen, after_s, quiet) in [
+        (vec![("car", here)], vec![("car", here)], 60.0, true),
+        (vec![("car", here)], vec![("car", shifted)], 60.0, true),
+        (vec![("car", here)], vec![("car", elsewhere)], 60.0, false),
+        (vec![("car", here)], vec![("stall", here)], 60.0, false),
+        // No model names it now; where it stood, one did.
+        (vec![("car", here)], vec![("unknown", shifted)], 60.0, true),
+        (vec![("unknown", here)], vec![("unknown", here)], 60.0, true),
+        // A shadow yesterday, a car today.
+        (vec![("unknown", here)], vec![("car", here)], 60.0, false),
+        (vec![("car", here)], vec![("car", here), ("car", elsewhere)], 60.0, false),
+        (vec![("car", here), ("bench", elsewhere)], vec![("bench", elsewhere)], 60.0, true),
+        (vec![("car", here)], vec![], 60.0, false),
+        (vec![], vec![], 60.0, false),
+        (vec![("car", here)], vec![("car", here)], day_s - 60.0, true),
+        (vec![("car", here)], vec![("car", here)], day_s + 60.0, false),
+        // The clock was put back.
+        (vec![("car", here)], vec![("car", here)], -2.0 * day_s, false),
+    ] {
+        let zone = zone("lane", "fire_lane");
+        let camera = camera(vec![zone.clone()]);
+        let with = |objects: &[(&str, BBox)]| {
+            let objects = objects.iter().map(|(class, bbox)| Detection::new((*class).into(), 0.8, *bbox));
+            Observation { objects: objects.collect(), ..observation(&zone, Stage::Confirmed, 0.0, 240.0) }
+        };
+        let wrong = observe(&mut Machine::default(), &camera, &zone, &with(&known)).pop().expect("opened");
+        let mut quiets = Quiets::default();
+        quiets.decide(&wrong, VerdictKind::FalseAlarm, wall(0.0));
+        let covers = |quiets: &Quiets| quiets.cover(&camera.id, &zone, &with(&seen), wall(after_s));
+        assert_eq!(covers(&quiets), quiet, "{known:?} then {seen:?} after {after_s} s");
+        // Never quiet, another kind in the same zone, and an operator who thinks again.
+        let never = Zone { rule: crate::config::Rule { quiet_s: 0.0, ..zone.rule.clone() }, ..zone.clone() };
+        assert!(!quiets.cover(&camera.id, &never, &with(&seen), wall(after_s)));
+        let other = Zone { scenario: Arc::clone(&Scenario::built_in()["illegal_parking"]), ..zone.clone() };
+        assert!(!quiets.cover(&camera.id, &other, &with(&seen), wall(after_s)));
+        quiets.decide(&wrong, VerdictKind::Accepted, wall(1.0));
+        assert!(!covers(&quiets));
+    }
+}
+
+#[test]
+fn falls_are_quiet_near_a_known_release() {
+    let zone = zone("facade", "thrown_object");
+    let camera = camera(vec![zone.clone()]);
+    let from = |release: Option<Point>| Observation {
+        objects: Vec::new(),
+        trajectory: release.map(|release| Trajectory {
+            points: Vec::new(),
+            release,
+            release_height_m: None,
+            floor: None,
+        }),
+        ..observation(&zone, Stage::Confirmed, 0.0, 0.4)
+    };
+    let laundry = Point { x: 0.5, y: 0.3 };
+    let wrong = observe(&mut Machine::default(), &camera, &zone, &from(Some(laundry))).pop().expect("opened");
+    let mut quiets = Quiets::default();
+    quiets.decide(&wrong, VerdictKind::FalseAlarm, wall(0.0));
+    for (release, quiet) in [
+        (Some(Point { x: 0.55, y: 0.35 }), true),
+        (Some(Point { x: 0.5, y: 0.45 }), false),
+        (Some(Point { x: f32::NAN, y: 0.3 }), false),
+        (None, false),
+    ] {
+        assert_eq!(quiets.cover(&camera.id, &zone, &from(release), wall(60.0)), quiet, "{release:?}");
+    }
+    // Barred while the incident of another fall is open: neither closed nor opened.
+    let machine = &mut Machine::default();
+    observe(machine, &camera, &zone, &from(Some(Point { x: 0.1, y: 0.1 })));
+    let second = Observation { first_seen: at(5.0), ..from(Some(laundry)) };
+    assert!(machine.observe(Seen { barred: true, ..self::seen(&camera, &zone, &second) }).is_empty());
+    assert_eq!(observe(machine, &camera, &zone, &second).len(), 2);
+}
+
+/// Cases as data: seconds since the confirmation, seconds of dwell, last verdict, level.
+#[test]
+fn levels_rise_with_the_time_that_it_stays() {
+    for (now_s, dwell_s, decided, want) in [
+        (1_000.0, 1_000.0, None, Level::Blue),
+        (1_800.0, 2_040.0, None, Level::Yellow),
+        (3_599.0, 3_839.0, Some(VerdictKind::Accepted), Level::Yellow),
+        (3_600.0, 3_840.0, Some(VerdictKind::Accepted), Level::Orange),
+        (90_000.0, 90_240.0, Some(VerdictKind::Resolved), Level::Red),
+        (90_000.0, 90_240.0, Some(VerdictKind::Ignored), Level::Blue),
+        // The clock jumped, forward and back: nothing was seen for that long.
+        (90_000.0, 300.0, None, Level::Blue),
+        (-90_000.0, 3_840.0, None, Level::Blue),
+    ] {
+        let zone = zone("lane", "fire_lane");
+        let camera = camera(vec![zone.clone()]);
+        let mut seen = observation(&zone, Stage::Confirmed, 0.0, 240.0);
+        seen.dwell_s = dwell_s;
+        let mut opened = observe(&mut Machine::default(), &camera, &zone, &seen).pop().expect("opened");
+        opened.level = Level::Blue;
+        opened.verdict = decided.map(|verdict| VerdictRef { verdict, case_id: None, at: wall(0.0) });
+        let machine = &mut Machine::default();
+        machine.remember(vec![opened]);
+        let mut tick = |s: f64| machine.escalate(|_| Some((Level::Blue, 1_800.0)), wall(240.0 + s));
+        let said = tick(now_s);
+        let level = said.first().map_or(Level::Blue, |incident| incident.level);
+        assert_eq!(level, want, "{now_s} s, {dwell_s} s, {decided:?}");
+        assert!(said.iter().all(|incident| incident.phase == Phase::Updated));
+        assert!(tick(now_s).is_empty() && tick(now_s - 1e6).is_empty(), "said once, never lowered");
+        assert!(machine.incidents().all(|incident| incident.level == want));
+    }
+}
+
+#[test]
+fn verdicts_act_also_after_a_restart_and_twice_is_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = config(dir.path(), &format!("{GATE}{LANE}"));
+    let (camera, zone) = (&config.cameras[0], &config.cameras[0].zones[0]);
+    let store = Store::open(&config.node.data_dir).expect("a store");
+    let mut incidents = Incidents::open(store.clone(), Arc::clone(&config)).expect("incidents");
+    let now = Timestamp::now();
+    let see = |incidents: &mut Incidents, stage: Stage, after_s: f64| {
+        let mut seen = observation(zone, stage, 0.0, 240.0);
+        for time in [&mut seen.first_seen, &mut seen.last_seen, &mut seen.at] {
+            time.wall = now + SignedDuration::from_secs_f64(after_s);
+        }
+        let at = seen.at.wall;
+        incidents.observe(camera, zone, &seen, None, Vec::new(), at).expect("written")
+    };
+    let first = see(&mut incidents, Stage::Confirmed, 0.0).pop().expect("opened");
+    assert_eq!(first.recurrence, None);
+    let decide = |incident: Uuid, kind| {
+        store.add_verdict(incident, verdict(kind), false).expect("stored");
+    };
+    decide(first.incident, VerdictKind::Accepted);
+    let said = incidents.tick(now).expect("written");
+    assert_eq!((said.len(), said[0].phase, said[0].seq), (1, Phase::Updated, 2));
+    let carried = said[0].verdict.clone().expect("carried");
+    assert_eq!((carried.verdict, carried.case_id.as_deref()), (VerdictKind::Accepted, Some("2026-1")));
+    assert!(incidents.tick(now).expect("written").is_empty(), "said once");
+
+    // Stored, then killed before it was acted upon.
+    decide(first.incident, VerdictKind::FalseAlarm);
+    drop(incidents);
+    let mut incidents = Incidents::open(store.clone(), Arc::clone(&config)).expect("incidents");
+    assert_eq!(incidents.open_incidents().count(), 0);
+    let closed = store.incident(first.incident).expect("read").expect("there");
+    assert_eq!((closed.seq, closed.closed_reason), (3, Some(ClosedReason::FalseAlarm)));
+    assert!(see(&mut incidents, Stage::Confirmed, 10.0).is_empty(), "quiet");
+    assert!(see(&mut incidents, Stage::Confirmed, 10.0).is_empty());
+    assert_eq!(incidents.quieted(), 1, "one matter, however often it is seen");
+    // Quiet over another restart, and until somebody thinks again, of an incident that is closed.
+    drop(incidents);
+    let mut incidents = Incidents::open(store.clone(), Arc::clone(&config)).expect("incidents");
+    assert!(see(&mut incidents, Stage::Confirmed, 20.0).is_empty());
+    decide(first.incident, VerdictKind::Accepted);
+    assert!(incidents.tick(now).expect("written").is_empty(), "closed is not spoken of again");
+    // It counts again as the first; those that follow are the second and third.
+    for count in 2..4 {
+        let again = see(&mut incidents, Stage::Confirmed, 20.0 + f64::from(count)).pop().expect("opened");
+        assert_eq!(again.recurrence, Some(Recurrence { count, days: 7 }));
+        assert!(
+            again
+                .description
+                .en
+                .ends_with(&format!("{} time in 7 days.", if count == 2 { "2nd" } else { "3rd" }))
+        );
+        see(&mut incidents, Stage::Cleared, 30.0);
+    }
+    let after_a_week = see(&mut incidents, Stage::Confirmed, 8.0 * 86_400.0).pop().expect("opened");
+    assert_eq!(after_a_week.recurrence, None);
+}
+
 /// What operators read, for every scenario that comes with gridwatch.
 #[test]
 fn descriptions() {
@@ -384,6 +571,10 @@ fn descriptions() {
     let opened = observe(&mut Machine::default(), &camera, &zone, &patrolled).pop().expect("opened");
     assert_eq!((opened.dwell_s, opened.unseen_s), (1240.0, 1230.0));
     text.extend(["visited twice\n  ", &opened.description.zh, "\n  ", &opened.description.en, "\n"]);
+    let again = Machine::default().observe(Seen { earlier: &|| 3, ..seen(&camera, &zone, &patrolled) }).pop();
+    let again = again.expect("opened");
+    assert_eq!(again.recurrence, Some(Recurrence { count: 4, days: 7 }));
+    text.extend(["again\n  ", &again.description.zh, "\n  ", &again.description.en, "\n"]);
     insta::assert_snapshot!(text);
 }
 
@@ -397,6 +588,8 @@ enum Step {
     Lose,
     Restart,
     Attach(usize),
+    Decide(usize, VerdictKind),
+    Escalate,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -410,6 +603,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Lose),
         1 => Just(Step::Restart),
         1 => (0..3usize).prop_map(Step::Attach),
+        1 => (0..3usize, prop_oneof![Just(VerdictKind::Accepted), Just(VerdictKind::Ignored), Just(VerdictKind::FalseAlarm)])
+            .prop_map(|(n, verdict)| Step::Decide(n, verdict)),
+        1 => Just(Step::Escalate),
     ]
 }
 
@@ -447,6 +643,12 @@ proptest! {
                     machine.remember(open);
                     said.extend(machine.close_where(|i| ended_by_downtime(i, wall(now)), wall(now)));
                 }
+                Step::Decide(n, verdict) => {
+                    let id = machine.incidents().nth(n).map(|i| i.incident);
+                    let verdict = VerdictRef { verdict, case_id: None, at: wall(now) };
+                    said.extend(id.and_then(|id| machine.decide(id, verdict, wall(now))));
+                }
+                Step::Escalate => said.extend(machine.escalate(|_| Some((Level::Blue, 300.0)), wall(now))),
                 Step::Attach(n) => {
                     let id = machine.incidents().nth(n).map(|i| i.incident);
                     let piece = evidence(&format!("late {number}"));
@@ -466,6 +668,7 @@ proptest! {
                     prop_assert_ne!(incident.phase, Phase::Opened);
                     prop_assert_ne!(before.phase, Phase::Closed);
                     prop_assert!(incident.last_seen >= before.last_seen);
+                    prop_assert!(incident.level >= before.level);
                     prop_assert!(incident.certainty == Certainty::Confirmed || before.certainty != Certainty::Confirmed);
                 }
             }

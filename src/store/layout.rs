@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 /// One entry per layout; entry `n` turns layout `n` into `n + 1`. Never edit one that was released: add one.
-const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE incident (
         id      TEXT PRIMARY KEY,
         camera  TEXT NOT NULL,
@@ -55,7 +56,16 @@ const MIGRATIONS: &[&str] = &["
         written TEXT NOT NULL,
         json    TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    -- For how often a zone had incidents of a kind, and what became of them.
+    ALTER TABLE incident ADD COLUMN kind TEXT GENERATED ALWAYS AS (json ->> 'kind') VIRTUAL;
+    ALTER TABLE incident ADD COLUMN first_seen TEXT GENERATED ALWAYS AS (json ->> 'first_seen') VIRTUAL;
+    CREATE INDEX incident_place ON incident (camera, zone, kind, first_seen);
+    ALTER TABLE verdict ADD COLUMN kind TEXT GENERATED ALWAYS AS (json ->> 'verdict') VIRTUAL;
+    CREATE INDEX verdict_received ON verdict (received);
+",
+];
 
 /// The newest layout this program knows.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

@@ -11,6 +11,7 @@ mod outbox;
 mod record;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,10 +27,11 @@ use uuid::Uuid;
 pub use error::StoreError;
 pub use follow::Follower;
 pub use outbox::{GaveWay, Message, MessageKind, OutboxRow, OutboxSize, Payload};
-pub use record::{StoredVerdict, VerdictOutcome};
+pub use verdict::{Decided, StoredVerdict};
 
-use crate::event::{Incident, Phase, Verdict};
+use crate::event::{Incident, Phase, Verdict, VerdictOutcome};
 use crate::frame::CameraId;
+use crate::observation::ZoneId;
 
 /// Name of the store's file in the data directory.
 pub const FILE: &str = "gridwatch.db";
@@ -86,6 +88,8 @@ struct Writer {
     limits: Limits,
     /// Counts up with every change of the outbox.
     outbox: watch::Sender<u64>,
+    /// Counts up with every verdict.
+    decisions: AtomicU64,
     evidence_gave_way: AtomicU64,
     incidents_gave_way: AtomicU64,
 }
@@ -130,6 +134,7 @@ impl Store {
                 path,
                 limits,
                 outbox: watch::Sender::new(0),
+                decisions: AtomicU64::new(0),
                 evidence_gave_way: AtomicU64::new(0),
                 incidents_gave_way: AtomicU64::new(0),
             }),
@@ -237,12 +242,45 @@ impl Store {
         retained: bool,
     ) -> Result<VerdictOutcome, StoreError> {
         let limits = self.writer.limits;
-        self.call(move |db| record::add_verdict(db, &limits, incident, &verdict, retained))
+        let outcome = self.call(move |db| verdict::add(db, &limits, incident, &verdict, retained))?;
+        if outcome == VerdictOutcome::Stored {
+            self.writer.decisions.fetch_add(1, Ordering::Release);
+        }
+        Ok(outcome)
     }
 
     /// What the platform decided about an incident, oldest first.
     pub fn verdicts(&self, incident: Uuid) -> Result<Vec<StoredVerdict>, StoreError> {
-        self.call(move |db| record::verdicts(db, incident))
+        self.call(move |db| verdict::of_incident(db, incident))
+    }
+
+    /// Counts up with every verdict that is stored, and means nothing else: whether [`Self::verdicts_after`] has any to tell.
+    pub fn decisions(&self) -> u64 {
+        self.writer.decisions.load(Ordering::Acquire)
+    }
+
+    /// Verdicts that came after the one of this [`Decided::number`], oldest first, at most 1000.
+    pub fn verdicts_after(&self, number: i64) -> Result<Vec<Decided>, StoreError> {
+        self.call(move |db| verdict::after(db, number).map_err(StoreError::Sql))
+    }
+
+    /// The last verdicts of incidents that are open, and the last ones that are a false alarm and came after `since`, oldest
+    /// first; with the number of the newest verdict of all.
+    pub fn standing_verdicts(&self, since: Timestamp) -> Result<(i64, Vec<Decided>), StoreError> {
+        self.call(move |db| verdict::standing(db, since).map_err(StoreError::Sql))
+    }
+
+    /// How many incidents of a kind a zone had that were first seen after `since`, without those that were called a false
+    /// alarm at last.
+    pub fn incidents_since(
+        &self,
+        camera: &CameraId,
+        zone: &ZoneId,
+        kind: &str,
+        since: Timestamp,
+    ) -> Result<u32, StoreError> {
+        let (camera, zone, kind) = (camera.clone(), zone.clone(), kind.to_owned());
+        self.call(move |db| record::count_since(db, &camera, &zone, &kind, since).map_err(StoreError::Sql))
     }
 
     /// What was kept of a camera's scene.

@@ -1,32 +1,13 @@
-//! Incidents as they stand, and what the platform decided about them.
+//! Incidents as they stand, and what scenes must remember.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::{Limits, StoreError};
-use crate::event::{Incident, Phase, Verdict};
+use crate::event::{Incident, Phase};
 use crate::frame::CameraId;
-
-/// What became of a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VerdictOutcome {
-    /// New, and on disk.
-    Stored,
-    /// The same as the last one for this incident (a retained or repeated message).
-    Repeated,
-    /// No such incident in this store.
-    UnknownIncident,
-}
-
-/// A verdict with the time it came.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredVerdict {
-    /// When it came.
-    pub received: Timestamp,
-    /// What the platform decided.
-    pub verdict: Verdict,
-}
+use crate::observation::ZoneId;
 
 /// Writes an incident's newest state over its older one.
 pub(super) fn put(change: &Transaction<'_>, incident: &Incident) -> Result<(), StoreError> {
@@ -110,7 +91,7 @@ fn read(db: &Connection, sql: &str, argument: i64) -> Result<(i64, Vec<Incident>
     Ok((newest, incidents))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(
+pub(super) fn parse<T: serde::de::DeserializeOwned>(
     table: &'static str,
     row: &str,
     json: &str,
@@ -122,72 +103,21 @@ fn parse<T: serde::de::DeserializeOwned>(
     })
 }
 
-/// Keeps a verdict, once.
-pub(super) fn add_verdict(
-    db: &mut Connection,
-    limits: &Limits,
-    incident: Uuid,
-    verdict: &Verdict,
-    retained: bool,
-) -> Result<VerdictOutcome, StoreError> {
-    let id = incident.to_string();
-    let json = serde_json::to_string(verdict).map_err(|e| StoreError::Row {
-        table: "verdict",
-        row: id.clone(),
-        detail: e.to_string(),
-    })?;
-    let work = |change: &Transaction<'_>| {
-        let known: i64 =
-            change.query_row("SELECT COUNT(*) FROM incident WHERE id = ?", [&id], |row| row.get(0))?;
-        if known == 0 {
-            return Ok(VerdictOutcome::UnknownIncident);
-        }
-        // A retained verdict comes again on every connection, also after others have followed it.
-        let repeated: i64 = change.query_row(
-            "SELECT COUNT(*) FROM verdict WHERE incident = ?1 AND json = ?2
-               AND (?3 OR id = (SELECT MAX(id) FROM verdict WHERE incident = ?1))",
-            params![id, json, retained],
-            |row| row.get(0),
-        )?;
-        if repeated > 0 {
-            return Ok(VerdictOutcome::Repeated);
-        }
-        change.execute(
-            "INSERT INTO verdict (incident, received, json) VALUES (?, ?, ?)",
-            params![id, Timestamp::now().to_string(), json],
-        )?;
-        change.execute(
-            "DELETE FROM verdict WHERE incident = ?1 AND id <=
-               (SELECT id FROM verdict WHERE incident = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-            params![id, limits.verdicts_per_incident_max as i64],
-        )?;
-        Ok(VerdictOutcome::Stored)
-    };
-    let change = db.transaction().map_err(StoreError::Sql)?;
-    let outcome = work(&change).map_err(StoreError::Sql)?;
-    change.commit().map_err(StoreError::Sql)?;
-    Ok(outcome)
-}
-
-/// The verdicts about an incident, oldest first.
-pub(super) fn verdicts(db: &Connection, incident: Uuid) -> Result<Vec<StoredVerdict>, StoreError> {
-    let id = incident.to_string();
-    let mut query = db
-        .prepare_cached("SELECT received, json FROM verdict WHERE incident = ? ORDER BY id")
-        .map_err(StoreError::Sql)?;
-    let rows = query
-        .query_map([&id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
-        .map_err(StoreError::Sql)?;
-    rows.map(|row| {
-        let (received, json) = row.map_err(StoreError::Sql)?;
-        let received = received.parse().map_err(|e: jiff::Error| StoreError::Row {
-            table: "verdict",
-            row: id.clone(),
-            detail: e.to_string(),
-        })?;
-        Ok(StoredVerdict { received, verdict: parse("verdict", &id, &json)? })
-    })
-    .collect()
+/// How many incidents of a kind a zone had since then; their last verdict decides whether they count.
+pub(super) fn count_since(
+    db: &Connection,
+    camera: &CameraId,
+    zone: &ZoneId,
+    kind: &str,
+    since: Timestamp,
+) -> rusqlite::Result<u32> {
+    // Times are RFC 3339 in UTC: as text they sort as times, but for fractions of the same second.
+    db.prepare_cached(
+        "SELECT COUNT(*) FROM incident WHERE camera = ? AND zone = ? AND kind = ? AND first_seen > ?
+           AND COALESCE((SELECT kind FROM verdict WHERE incident = incident.id ORDER BY id DESC LIMIT 1), '')
+               <> 'false_alarm'",
+    )?
+    .query_row(params![camera.as_str(), &*zone.0, kind, since.to_string()], |row| row.get(0))
 }
 
 /// Keeps what scenes must remember.

@@ -39,6 +39,8 @@ fn incident(zone: &str, phase: Phase) -> Incident {
         model: None,
         config_revision: "c".into(),
         evidence: Vec::new(),
+        verdict: None,
+        recurrence: None,
     }
 }
 
@@ -167,6 +169,35 @@ fn closed_incidents_and_verdicts_are_bounded() {
         store.add_verdict(Uuid::nil(), verdict("a"), false).expect("no error"),
         VerdictOutcome::UnknownIncident
     );
+}
+
+#[test]
+fn a_store_of_an_older_layout_is_taken_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let old = Connection::open(dir.path().join(FILE)).expect("a file");
+    old.execute_batch(layout::MIGRATIONS[0]).expect("the first layout");
+    old.pragma_update(None, "user_version", 1).expect("set");
+    let one = incident("a", Phase::Closed);
+    let row = (one.incident.to_string(), serde_json::to_string(&one).expect("JSON"));
+    old.execute("INSERT INTO incident VALUES (?, 'gate', 'a', 0, 1, ?)", row).expect("written");
+    drop(old);
+    let store = Store::open(dir.path()).expect("a store");
+    let count = |kind: &str, since: i64| {
+        let since = Timestamp::from_second(since).expect("a time");
+        store.incidents_since(&"gate".into(), &"a".into(), kind, since).expect("read")
+    };
+    assert_eq!((count("fire_lane", -1), count("fire_lane", 1), count("street_vending", -1)), (1, 0, 0));
+    let wrong = Verdict { verdict: VerdictKind::FalseAlarm, case_id: None, note: None };
+    store.add_verdict(one.incident, wrong.clone(), false).expect("stored");
+    assert_eq!(count("fire_lane", -1), 0, "a false alarm does not count");
+    let (newest, standing) = store.standing_verdicts(Timestamp::UNIX_EPOCH).expect("read");
+    assert_eq!((standing.len(), standing[0].number, &standing[0].incident), (1, newest, &one));
+    store
+        .add_verdict(one.incident, Verdict { verdict: VerdictKind::Accepted, ..wrong }, false)
+        .expect("stored");
+    assert_eq!(count("fire_lane", -1), 1, "the last verdict counts");
+    assert_eq!(store.verdicts_after(newest).expect("read").len(), 1);
+    assert!(store.standing_verdicts(Timestamp::UNIX_EPOCH).expect("read").1.is_empty());
 }
 
 #[test]

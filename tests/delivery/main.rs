@@ -6,6 +6,7 @@ mod polls;
 mod proxy;
 mod scripted;
 mod site;
+mod verdicts;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -60,13 +61,14 @@ fn check_against_the_contract(heard: &[Heard]) {
         compiler.compile(path.to_str().expect("a path"), &mut schemas).expect("a schema")
     };
     let [incident, node, camera] = ["incident", "node-status", "camera-status"].map(&mut compile);
-    let reply = compile("poll-reply");
+    let [poll_reply, verdict_reply] = ["poll-reply", "verdict-reply"].map(&mut compile);
     for message in heard.iter().filter(|m| m.topic.starts_with(BASE) && !m.payload.is_empty()) {
         let schema = match message.topic[BASE.len() + 1..].split('/').collect::<Vec<_>>()[..] {
             ["status"] => node,
             ["cameras", _, "status"] => camera,
             ["cameras", _, "incidents", _] => incident,
-            ["reply", "poll"] => reply,
+            ["reply", "poll"] => poll_reply,
+            ["reply", "verdict"] => verdict_reply,
             ["cameras", _, "evidence", _, _]
             | ["cameras", _, "polled", _]
             | ["verdict", _]
