@@ -1,8 +1,8 @@
 //! The store: incidents as they stand, the outbox, and verdicts, in one SQLite file that survives `kill -9`.
 //!
-//! SQLite in WAL mode with `synchronous = FULL`: a transaction that was answered is on the disk. One thread writes;
-//! everybody else holds a [`Store`] and waits for the answer. An incident's state and the messages that announce it
-//! are written in one transaction, so neither exists without the other.
+//! SQLite in WAL mode with `synchronous = FULL`: a transaction that was answered is on the disk, but for removals from the
+//! outbox, which a power cut may undo. One thread writes; everybody else holds a [`Store`] and waits for the answer. An
+//! incident's state and the messages that announce it are written in one transaction, so neither exists without the other.
 
 mod error;
 mod follow;

@@ -132,6 +132,24 @@ fn pictures_give_way_before_statements() {
 }
 
 #[test]
+fn only_removals_are_not_forced_to_the_disk() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("opened");
+    let forced = || {
+        let pragma = |db: &mut Connection| {
+            db.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0)).map_err(StoreError::Sql)
+        };
+        store.call(pragma).expect("read")
+    };
+    assert_eq!(forced(), 2, "FULL");
+    let texts = ["a", "b", "c"].map(|text| message(MessageKind::Incident, text));
+    write(&store, &incident("lane", Phase::Opened), texts.to_vec()).expect("written");
+    let head = store.outbox_head(2, u64::MAX).expect("read");
+    store.outbox_remove(head.iter().map(|row| row.id).collect()).expect("removed");
+    assert_eq!((topics(&store), forced()), (vec!["c".to_owned()], 2));
+}
+
+#[test]
 fn closed_incidents_and_verdicts_are_bounded() {
     let dir = tempfile::tempdir().expect("a directory");
     let limits = Limits { closed_incidents_max: 3, verdicts_per_incident_max: 2, ..Limits::default() };
