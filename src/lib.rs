@@ -26,6 +26,7 @@
 //! | `detect` | what is in a picture: ONNX models, static foreground, small moving things |
 //! | [`scene`] with [`track`] and [`rule`] | what it means over time; pure, no clock, no IO |
 //! | [`incident`] | opened once, updated, always closed with a reason |
+//! | [`health`] | what is wrong with a camera, and how far its pictures may be believed; pure, no clock, no IO |
 //! | [`evidence`] | snapshots and clips, masked and redacted, on disk |
 //! | [`store`] | the one SQLite file: incidents and outbox |
 //! | [`dispatch`] | from the outbox to the broker, and verdicts back |
@@ -40,7 +41,7 @@
 //! 1. Imports run one way: cli → daemon → stages → config → words → geometry; a stage never imports another stage, they
 //!    meet in [`daemon`]. Tested in `tests/layers.rs`.
 //! 2. Foreign crates are fenced, each in the file that its name stands for. Tested there too.
-//! 3. What decides is pure: geometry, track, rule and scene do no IO and read no clock. Time is data
+//! 3. What decides is pure: geometry, track, rule, scene and health do no IO and read no clock. Time is data
 //!    ([`frame::Captured`]); dwell is seconds of capture time, never a count of pictures.
 //! 4. Lossy before detection, lossless after it. Every queue has a limit with its reason beside it, every drop is
 //!    counted. A dropped inter picture means skipping to the next key picture, never decoding garbage.
@@ -69,6 +70,7 @@ pub mod event;
 pub mod evidence;
 pub mod frame;
 pub mod geometry;
+pub mod health;
 pub mod incident;
 pub mod observation;
 pub mod processor;

@@ -14,8 +14,8 @@ const LAYERS: &[(&str, &[&str], bool)] = &[
     (
         "stages",
         &[
-            "camera", "sampler", "decode", "detect", "scene", "incident", "evidence", "store", "dispatch",
-            "simulate", "eval",
+            "camera", "sampler", "decode", "detect", "scene", "health", "incident", "evidence", "store",
+            "dispatch", "simulate", "eval",
         ],
         false,
     ),
@@ -44,7 +44,7 @@ const FENCES: &[(&str, &[&str])] = &[
 ];
 
 /// Where tokio may not be: what decides must be pure.
-const PURE: &[&str] = &["src/geometry.rs", "src/track", "src/rule", "src/scene.rs"];
+const PURE: &[&str] = &["src/geometry.rs", "src/track", "src/rule", "src/scene.rs", "src/health"];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
