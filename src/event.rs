@@ -2,9 +2,11 @@
 //!
 //! The JSON Schemas and the AsyncAPI document of `gridwatch schema` come from these types.
 
+pub mod command;
 pub mod schema;
 pub mod topic;
 
+use command::Refusal;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,16 +21,17 @@ use crate::observation::ZoneId;
 /// Version of the contract; part of every topic and of the CloudEvents type.
 pub const CONTRACT: &str = "v1";
 
-/// A CloudEvents 1.0 envelope in structured JSON mode around an [`Incident`].
+/// A CloudEvents 1.0 envelope in structured JSON mode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct IncidentEvent {
+#[schemars(rename = "{T}Event")]
+pub struct CloudEvent<T> {
     /// Always `1.0`.
     pub specversion: String,
-    /// Unique per incident and `seq`: `<incident>/<seq>`; the same when sent again.
+    /// Unique, and the same when sent again: `<incident>/<seq>` of an incident, `<incident>/recheck/<n>` of a re-check.
     pub id: String,
     /// `gridwatch/<site>/<node>`.
     pub source: String,
-    /// `cn.gridwatch.incident.<phase>.v1`.
+    /// `cn.gridwatch.incident.<phase>.v1` or `cn.gridwatch.recheck.v1`.
     #[serde(rename = "type")]
     pub event_type: String,
     /// Camera id and zone id, `<camera>/<zone>`.
@@ -38,9 +41,15 @@ pub struct IncidentEvent {
     pub time: Timestamp,
     /// Always `application/json`.
     pub datacontenttype: String,
-    /// The incident as it stands.
-    pub data: Incident,
+    /// What is said.
+    pub data: T,
 }
+
+/// The incident as it stands, in its envelope.
+pub type IncidentEvent = CloudEvent<Incident>;
+
+/// What a re-check came to, in its envelope.
+pub type RecheckEvent = CloudEvent<Recheck>;
 
 /// Where an incident stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +81,8 @@ pub enum ClosedReason {
     Restarted,
     /// The platform says that there was nothing.
     FalseAlarm,
+    /// The zone was disarmed by a command.
+    Disarmed,
 }
 
 /// How sure: `suspected` may still vanish, `confirmed` is worth a person's walk.
@@ -261,6 +272,50 @@ pub struct EvidenceRef {
     pub topic: Option<String>,
 }
 
+/// What a camera saw when it looked again at the place of an incident (任务核查); published at
+/// `<root>/v1/<site>/<node>/cameras/<camera>/rechecks/<incident>`. Closes and opens nothing: open incidents stay with their rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recheck {
+    /// Which incident.
+    pub incident: Uuid,
+    /// Its kind.
+    pub kind: String,
+    /// Its camera, as the incident named it.
+    pub camera: CameraRef,
+    /// Its zone, as the incident named it.
+    pub zone: ZoneRef,
+    /// What was seen.
+    pub outcome: RecheckOutcome,
+    /// Why nothing can be said, with `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// One sentence for the person who asked.
+    pub description: Text,
+    /// The platform's case number, if its verdict `resolved` asked for this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case_id: Option<String>,
+    /// The id of the command, if one asked for this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// When it was asked for, RFC 3339, UTC.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub asked: Timestamp,
+    /// What the place looks like now.
+    pub evidence: Vec<EvidenceRef>,
+}
+
+/// What a re-check saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecheckOutcome {
+    /// The place is clear.
+    Cleared,
+    /// It is still there.
+    StillPresent,
+    /// Nobody can say.
+    Unknown,
+}
+
 /// Retained at `<root>/v1/<site>/<node>/status`; the last will says `offline`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStatus {
@@ -272,9 +327,24 @@ pub struct NodeStatus {
     pub version: String,
     /// Hash of the config in force.
     pub config_revision: String,
+    /// What became of the last attempt to put another config in force, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<Reloaded>,
     /// When it was said (for the will: when the session began).
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
+}
+
+/// What became of an attempt to put another config in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reloaded {
+    /// When.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    /// Whether it is in force; if not, nothing has changed.
+    pub applied: bool,
+    /// What changed, or why it cannot be, for people.
+    pub detail: String,
 }
 
 /// What a node is doing.
@@ -324,19 +394,16 @@ pub struct PollCommand {
     pub cameras: Option<Vec<CameraId>>,
 }
 
-/// What the node is asked to do, checked: it names cameras of the config only.
+/// A poll, checked: it names cameras of the config only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Take one picture of each of these cameras, and answer with [`PollReply`].
-    Poll {
-        /// What all replies carry.
-        id: String,
-        /// Cameras that are configured, each once.
-        cameras: Vec<CameraId>,
-    },
+pub struct CheckedPoll {
+    /// What all replies carry.
+    pub id: String,
+    /// Cameras that are configured, each once.
+    pub cameras: Vec<CameraId>,
 }
 
-/// Published at `<root>/v1/<site>/<node>/reply/poll`: one for each camera as it comes, then one with `done`; or only one,
+/// Published at `<root>/v1/<site>/<node>/reply/poll`, or `…/reply/snapshot`: one for each camera as it comes, then one with `done`; or only one,
 /// with `refused`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -412,23 +479,9 @@ pub struct PollRefused {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Why.
-    pub refused: PollRefusal,
+    pub refused: Refusal,
     /// The same in words.
     pub detail: String,
-}
-
-/// Why a poll does not take place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PollRefusal {
-    /// The command cannot be read.
-    Malformed,
-    /// No camera of the config is in this group.
-    UnknownGroup,
-    /// A camera is not in the config.
-    UnknownCamera,
-    /// Other polls are running and waiting.
-    Busy,
 }
 
 /// Published by the platform at `<root>/v1/<site>/<node>/verdict/<incident>`.

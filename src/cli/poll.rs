@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config;
 use crate::dispatch::Subscription;
+use crate::event::command::CommandName;
 use crate::event::topic::Topics;
 use crate::event::{PollCommand, PollReply};
 
@@ -41,8 +42,8 @@ pub fn run(args: PollArgs) -> anyhow::Result<ExitCode> {
     let command = serde_json::to_vec(&PollCommand { id: id.clone(), group: args.group, cameras })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut replies = Subscription::open(mqtt, &[topics.poll_reply()]).await?;
-        replies.publish(mqtt, topics.poll_command(), command).await?;
+        let mut replies = Subscription::open(mqtt, &[topics.reply(CommandName::Poll)]).await?;
+        replies.publish(mqtt, topics.command(CommandName::Poll), command).await?;
         let until = Instant::now() + PATIENCE;
         loop {
             let message = timeout_at(until, replies.next(mqtt)).await;

@@ -218,6 +218,7 @@ fn phase(incident: &Incident) -> String {
                 ClosedReason::RuleRemoved => "规则已移除 rule removed",
                 ClosedReason::Restarted => "系统重启 restarted",
                 ClosedReason::FalseAlarm => "误报 false alarm",
+                ClosedReason::Disarmed => "已撤防 disarmed",
             }
         ),
     }

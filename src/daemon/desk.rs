@@ -11,14 +11,14 @@ use uuid::Uuid;
 use crate::config::{Camera, Config, Gates, Model, Zone};
 use crate::detect::foreground::Light;
 use crate::detection::ModelStamp;
-use crate::event::{EvidenceKind, EvidenceRef, Incident, IncidentEvent};
+use crate::event::{EvidenceKind, EvidenceRef, Incident, IncidentEvent, RecheckOutcome};
 use crate::evidence::{self, Archive, EvidenceError, References};
 use crate::frame::{AccessUnit, CameraId, Captured, Picture};
 use crate::geometry::BBox;
 use crate::incident::{IncidentError, Incidents, envelope};
 use crate::observation::Observation;
 use crate::scene::Checkpoint;
-use crate::store::Store;
+use crate::store::{PendingRecheck, Store};
 
 /// Hears each statement once it is on disk.
 pub type Listener = Box<dyn Fn(&IncidentEvent) + Send + Sync>;
@@ -37,7 +37,7 @@ pub enum Speaks {
 pub struct Standing {
     /// Whether it has an open incident.
     pub open: bool,
-    /// Whether what is seen opens none: it is a known false alarm.
+    /// Whether what is seen opens none: it is a known false alarm, or the zone is disarmed.
     pub barred: bool,
 }
 
@@ -100,7 +100,9 @@ impl Desk {
         let open = incidents
             .open_incidents()
             .any(|incident| incident.camera.id == camera.id && incident.zone.id == zone.id);
-        Standing { open, barred: incidents.is_quiet(camera, zone, seen, self.now(&seen.at)) }
+        let now = self.now(&seen.at);
+        let disarmed = incidents.is_disarmed(&camera.id, &zone.id, now);
+        Standing { open, barred: disarmed || incidents.is_quiet(camera, zone, seen, now) }
     }
 
     /// Draws and keeps the picture of an observation; without one (disk full, say) the incident still goes out.
@@ -222,6 +224,28 @@ impl Desk {
         let now = self.now(at);
         let said = self.lock().looked(camera, at, now);
         self.tell(said, now);
+    }
+
+    /// The places that are to be looked at again; each to be answered with [`Self::rechecked`].
+    pub fn rechecks(&self, now: Timestamp) -> Vec<PendingRecheck> {
+        let pending = self.lock().rechecks(now);
+        pending.unwrap_or_else(|error| {
+            tracing::error!("cannot tell which places to look at again: {error}");
+            Vec::new()
+        })
+    }
+
+    /// Publishes what a re-check saw; whether that was written. If not, it is to be looked at again.
+    pub fn rechecked(
+        &self,
+        incident: Uuid,
+        outcome: RecheckOutcome,
+        why: Option<String>,
+        evidence: Vec<EvidenceRef>,
+        now: Timestamp,
+    ) -> bool {
+        let said = self.lock().rechecked(incident, outcome, why, evidence, now);
+        said.inspect_err(|error| tracing::error!("cannot write to the store: {error}")).is_ok()
     }
 
     /// Closes what a camera that is gone for too long left open.

@@ -13,7 +13,7 @@ use super::cameras::States;
 use super::intake::{Asked, Polled, PostBox, Turn};
 use crate::config::{Camera, Config, PatrolPlan};
 use crate::dispatch::Dispatch;
-use crate::event::{Command, PollDone, PollMiss, PollMissing, PollPicture, PollReply};
+use crate::event::{CheckedPoll, PollDone, PollMiss, PollMissing, PollPicture, PollReply};
 use crate::frame::{CameraId, CameraState};
 use crate::sampler::patrol::{Change, Event, Missed, Patrol};
 
@@ -119,7 +119,7 @@ async fn run(
     mut lists: mpsc::UnboundedReceiver<Lists>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut commands = dispatch.and_then(Dispatch::commands);
+    let mut polls = dispatch.and_then(Dispatch::polls);
     let (asked, mut polled) = mpsc::unbounded_channel();
     let mut work = Work {
         rounds: BTreeMap::new(),
@@ -133,16 +133,16 @@ async fn run(
     let mut step = tokio::time::interval(STEP_EVERY);
     while !*stop.borrow_and_update() {
         let idle = work.poll.is_none();
-        let command = async {
-            match &mut commands {
-                Some(commands) if idle => commands.recv().await,
+        let poll = async {
+            match &mut polls {
+                Some(polls) if idle => polls.recv().await,
                 _ => std::future::pending().await,
             }
         };
         tokio::select! {
             changed = stop.changed() => if changed.is_err() { return },
             Some(lists) = lists.recv() => work.set(lists),
-            Some(command) = command => work.begin(command),
+            Some(poll) = poll => work.begin(poll),
             Some(polled) = polled.recv() => work.answered(polled),
             _ = step.tick() => work.step(),
         }
@@ -218,8 +218,7 @@ impl Work<'_> {
         }
     }
 
-    fn begin(&mut self, command: Command) {
-        let Command::Poll { id, cameras } = command;
+    fn begin(&mut self, CheckedPoll { id, cameras }: CheckedPoll) {
         tracing::info!(id, cameras = cameras.len(), "poll");
         let ends = Instant::now() + POLL_MAX;
         self.poll =

@@ -97,7 +97,7 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
     shared.counts.connections.fetch_add(1, Ordering::Relaxed);
     connection.subscribe(&shared.topics.verdicts())?;
     connection.subscribe(&shared.topics.camera_statuses())?;
-    connection.subscribe(&shared.topics.poll_command())?;
+    connection.subscribe(&shared.topics.commands())?;
     say_node(shared, &mut connection, NodeState::Online).await?;
     {
         let mut cameras = shared.cameras.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,6 +110,10 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
         if let (None, Some(drain)) = (draining, shared.stopping()) {
             draining = Some(Instant::now() + drain);
             say_node(shared, &mut connection, NodeState::Draining).await?;
+        }
+        if shared.node_news.swap(false, Ordering::Relaxed) {
+            let state = if draining.is_some() { NodeState::Draining } else { NodeState::Online };
+            say_node(shared, &mut connection, state).await?;
         }
         say_cameras(shared, &mut connection).await?;
         reply::say(shared, &mut connection).await?;
@@ -145,9 +149,14 @@ async fn take(shared: &Shared, connection: &mut Connection, arrival: &Arrival) -
             let gone = Outbound { topic: arrival.topic().to_owned(), payload: Vec::new(), retained: true };
             connection.publish(vec![gone], &mut Vec::new()).await?;
         }
-    } else if arrival.topic() == shared.topics.poll_command() {
-        let refused = shared.commands.take(arrival.payload(), arrival.retained());
-        refused.into_iter().for_each(|refused| shared.answer(Reply::Poll(refused)));
+    } else if let Some(name) = shared.topics.command_of(arrival.topic()) {
+        if let Some(name) = name {
+            let now = std::time::Instant::now();
+            let reply = shared.commands.take(name, arrival.payload(), arrival.retained(), now)?;
+            reply.into_iter().for_each(|reply| shared.answer(reply));
+        } else {
+            tracing::warn!("a command of a name that this version does not know");
+        }
     } else {
         let reply = verdict::take(shared, arrival.topic(), arrival.payload(), arrival.retained())?;
         reply.into_iter().for_each(|reply| shared.answer(Reply::Verdict(reply)));

@@ -8,6 +8,7 @@
 mod command;
 mod connection;
 mod mqtt;
+mod pace;
 mod reply;
 mod verdict;
 
@@ -25,8 +26,9 @@ use uuid::Uuid;
 pub use mqtt::{Received, Subscription};
 
 use crate::config::{Config, Mqtt};
+use crate::event::command::{Command, CommandName, CommandReply};
 use crate::event::topic::{TopicError, Topics};
-use crate::event::{CameraStatus, Command, NodeState, NodeStatus, PollReply};
+use crate::event::{CameraStatus, CheckedPoll, NodeState, NodeStatus, PollReply, Reloaded};
 use crate::frame::CameraId;
 use crate::store::Store;
 use reply::{Replies, Reply};
@@ -83,15 +85,24 @@ struct Shared {
     data_dir: PathBuf,
     store: Store,
     boot: Uuid,
-    config_revision: String,
-    configured: BTreeSet<CameraId>,
+    in_force: Mutex<InForce>,
+    /// Whether the node's status has changed since it was said.
+    node_news: AtomicBool,
     commands: command::Commands,
     replies: Replies,
     cameras: Mutex<Cameras>,
-    /// Rung when `cameras`, `replies` or `stop` changed.
+    /// Rung when `cameras`, `replies`, `node_news` or `stop` changed.
     bell: Notify,
     stop: Mutex<Option<Duration>>,
     counts: Counts,
+}
+
+/// What dispatch says of the config, and knows of it.
+#[derive(Debug)]
+struct InForce {
+    revision: String,
+    configured: BTreeSet<CameraId>,
+    reload: Option<Reloaded>,
 }
 
 #[derive(Debug, Default)]
@@ -121,17 +132,15 @@ impl Dispatch {
             client_id: format!("gridwatch-{}-{}", node.site, node.id),
             mqtt,
             data_dir: node.data_dir.clone(),
+            commands: command::Commands::new(config, store.clone()),
             store,
             boot: Uuid::now_v7(),
-            config_revision: config.revision.clone(),
-            configured: config
-                .cameras
-                .iter()
-                .map(|camera| &camera.id)
-                .chain(config.disabled.iter().map(|camera| &camera.id))
-                .cloned()
-                .collect(),
-            commands: command::Commands::new(config),
+            in_force: Mutex::new(InForce {
+                revision: config.revision.clone(),
+                configured: configured(config),
+                reload: None,
+            }),
+            node_news: AtomicBool::new(false),
             replies: Replies::default(),
             cameras: Mutex::default(),
             bell: Notify::new(),
@@ -168,18 +177,51 @@ impl Dispatch {
         self.shared.bell.notify_one();
     }
 
-    /// What the platform asks for, checked, at most one at work and four waiting; `None` at the second call. Who takes it
-    /// answers each with [`Self::reply`], at last with [`PollReply::Done`].
+    /// Puts a new config in force: which cameras and zones commands may name, and the revision that the node's status tells.
+    /// Another broker, site or node wants a restart.
+    pub fn reconfigure(&self, config: &Config) {
+        self.shared.commands.reconfigure(config);
+        {
+            let mut in_force = self.shared.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+            in_force.revision.clone_from(&config.revision);
+            in_force.configured = configured(config);
+        }
+        self.say_node();
+    }
+
+    /// Says with the node's status, now and on every later connection, what became of the last attempt to put another config
+    /// in force.
+    pub fn set_reloaded(&self, reloaded: Reloaded) {
+        self.shared.in_force.lock().unwrap_or_else(PoisonError::into_inner).reload = Some(reloaded);
+        self.say_node();
+    }
+
+    fn say_node(&self) {
+        self.shared.node_news.store(true, Ordering::Relaxed);
+        self.shared.bell.notify_one();
+    }
+
+    /// The polls and snapshots that the platform asks for, checked, at most one at work and four waiting; `None` at the second
+    /// call. Who takes them answers each with [`Self::reply`], at last with [`PollReply::Done`].
+    pub fn polls(&self) -> Option<mpsc::Receiver<CheckedPoll>> {
+        self.shared.commands.polls()
+    }
+
+    /// What else the daemon is asked to do, checked; `None` at the second call. Each was answered with `accepted`; who takes
+    /// them says with [`Self::answer`] what became of it. (Arming, disarming and re-checks go through the store.)
     pub fn commands(&self) -> Option<mpsc::Receiver<Command>> {
-        self.shared.commands.receiver()
+        self.shared.commands.orders()
+    }
+
+    /// Answers a command; never waits.
+    pub fn answer(&self, name: CommandName, reply: CommandReply) {
+        self.shared.answer(Reply::Command(name, reply));
     }
 
     /// Answers a poll; never waits. A picture is read from the data directory when it is sent, and its topic is filled in.
     pub fn reply(&self, reply: PollReply) {
-        if let PollReply::Done(done) = &reply {
-            self.shared.commands.done(&done.id);
-        }
-        self.shared.answer(Reply::Poll(reply));
+        let name = self.shared.commands.asked_as(&reply);
+        self.shared.answer(Reply::Poll(name, reply));
     }
 
     /// What was done so far.
@@ -219,19 +261,22 @@ impl Drop for Dispatch {
 
 impl Shared {
     fn node_status(&self, state: NodeState) -> NodeStatus {
+        let in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         NodeStatus {
             state,
             boot: self.boot,
             version: env!("CARGO_PKG_VERSION").into(),
-            config_revision: self.config_revision.clone(),
+            config_revision: in_force.revision.clone(),
+            reload: in_force.reload.clone(),
             time: Timestamp::now(),
         }
     }
 
     /// Whether the camera is in the config or was told of since.
     fn is_known(&self, camera: &CameraId) -> bool {
+        let in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         let cameras = self.cameras.lock().unwrap_or_else(PoisonError::into_inner);
-        self.configured.contains(camera) || matches!(cameras.status.get(camera), Some(Some(_)))
+        in_force.configured.contains(camera) || matches!(cameras.status.get(camera), Some(Some(_)))
     }
 
     /// Says this when the loop comes round.
@@ -243,6 +288,11 @@ impl Shared {
     fn stopping(&self) -> Option<Duration> {
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn configured(config: &Config) -> BTreeSet<CameraId> {
+    let disabled = config.disabled.iter().map(|camera| &camera.id);
+    config.cameras.iter().map(|camera| &camera.id).chain(disabled).cloned().collect()
 }
 
 fn json(value: &impl serde::Serialize) -> Vec<u8> {

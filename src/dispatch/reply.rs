@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::mqtt::{Connection, MqttError, Outbound, PACKET_BYTES_MAX};
 use super::{Shared, json};
+use crate::event::command::{CommandName, CommandReply};
 use crate::event::topic::Topics;
 use crate::event::{PollReply, VerdictReply};
 
@@ -20,7 +21,10 @@ const REPLY_AGE_MAX: Duration = Duration::from_secs(60);
 /// One answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reply {
-    Poll(PollReply),
+    /// To a poll or a snapshot.
+    Poll(CommandName, PollReply),
+    /// To any other command.
+    Command(CommandName, CommandReply),
     Verdict(VerdictReply),
 }
 
@@ -95,8 +99,9 @@ fn chunks(messages: Vec<Outbound>, size: usize) -> Vec<Vec<Outbound>> {
 /// The messages of one reply. A picture that is gone, changed or too large is cited without a topic.
 fn messages(topics: &Topics, data_dir: &Path, reply: &Reply) -> Vec<Outbound> {
     let (topic, picture) = match reply {
-        Reply::Poll(PollReply::Picture(picture)) => (topics.poll_reply(), picture),
-        Reply::Poll(reply) => return vec![plain(topics.poll_reply(), reply)],
+        Reply::Poll(name, PollReply::Picture(picture)) => (topics.reply(*name), picture),
+        Reply::Poll(name, reply) => return vec![plain(topics.reply(*name), reply)],
+        Reply::Command(name, reply) => return vec![plain(topics.reply(*name), reply)],
         Reply::Verdict(reply) => return vec![plain(topics.verdict_reply(), reply)],
     };
     let mut picture = picture.clone();

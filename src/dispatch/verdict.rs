@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Shared;
 use crate::event::{Verdict, VerdictOutcome, VerdictReply};
-use crate::store::StoreError;
+use crate::store::{RecheckAsked, StoreError, Taken};
 
 /// Longest verdict that is read: a case number and some sentences.
 const VERDICT_BYTES_MAX: usize = 16 << 10;
@@ -29,11 +29,12 @@ pub(super) fn take(
         Err(why) => (VerdictOutcome::Malformed, why),
         Ok((incident, verdict)) => {
             let kind = verdict.verdict;
-            let outcome = shared.store.add_verdict(incident, verdict, retained)?;
-            if outcome == VerdictOutcome::Stored {
-                tracing::info!(%incident, verdict = ?kind, "verdict");
+            let taken = shared.store.add_verdict(incident, verdict, retained)?;
+            let detail = in_words(taken);
+            if taken.outcome == VerdictOutcome::Stored {
+                tracing::info!(%incident, verdict = ?kind, "verdict: {detail}");
             }
-            (outcome, in_words(outcome).to_owned())
+            (taken.outcome, detail.to_owned())
         }
     };
     match outcome {
@@ -61,11 +62,15 @@ fn read(incident: Option<Uuid>, payload: &[u8]) -> Result<(Uuid, Verdict), Strin
     Ok((incident, verdict))
 }
 
-fn in_words(outcome: VerdictOutcome) -> &'static str {
-    match outcome {
-        VerdictOutcome::Stored => "stored",
-        VerdictOutcome::Repeated => "known already",
-        VerdictOutcome::UnknownIncident => "no such incident here",
-        VerdictOutcome::Malformed => "not a verdict",
+fn in_words(taken: Taken) -> &'static str {
+    match (taken.outcome, taken.recheck) {
+        (VerdictOutcome::Stored, Some(RecheckAsked::Waits)) => "stored; the place will be looked at again",
+        (VerdictOutcome::Stored, Some(_)) => {
+            "stored; the place is not looked at again, too many others wait for that"
+        }
+        (VerdictOutcome::Stored, None) => "stored",
+        (VerdictOutcome::Repeated, _) => "known already",
+        (VerdictOutcome::UnknownIncident, _) => "no such incident here",
+        (VerdictOutcome::Malformed, _) => "not a verdict",
     }
 }

@@ -5,12 +5,17 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use super::command::{
+    ArmCommand, CommandReply, ConfirmViewCommand, DisarmCommand, RecheckCommand, ReloadCommand,
+    SnapshotCommand,
+};
 use super::{
-    CONTRACT, CameraStatus, IncidentEvent, NodeStatus, PollCommand, PollReply, Verdict, VerdictReply,
+    CONTRACT, CameraStatus, IncidentEvent, NodeStatus, PollCommand, PollReply, RecheckEvent, Verdict,
+    VerdictReply,
 };
 
 /// Names of the documents, as `gridwatch schema NAME` takes them.
-pub const DOCUMENTS: [&str; 8] = [
+pub const DOCUMENTS: [&str; 16] = [
     "incident",
     "node-status",
     "camera-status",
@@ -18,6 +23,14 @@ pub const DOCUMENTS: [&str; 8] = [
     "verdict-reply",
     "poll-command",
     "poll-reply",
+    "snapshot-command",
+    "recheck-command",
+    "recheck",
+    "arm-command",
+    "disarm-command",
+    "reload-command",
+    "confirm-view-command",
+    "command-reply",
     "asyncapi",
 ];
 
@@ -29,13 +42,21 @@ pub fn file_name(document: &str) -> String {
 /// A document by its name; `None` if there is none of that name.
 pub fn document(name: &str) -> Option<Value> {
     Some(match name {
-        "incident" => incident(),
+        "incident" => event::<IncidentEvent>(r"incident\.(opened|updated|closed)", "[1-9][0-9]*"),
         "node-status" => of::<NodeStatus>(),
         "camera-status" => of::<CameraStatus>(),
         "verdict" => of::<Verdict>(),
         "verdict-reply" => of::<VerdictReply>(),
         "poll-command" => of::<PollCommand>(),
         "poll-reply" => of::<PollReply>(),
+        "snapshot-command" => of::<SnapshotCommand>(),
+        "recheck-command" => of::<RecheckCommand>(),
+        "recheck" => event::<RecheckEvent>("recheck", "recheck/[1-9][0-9]*"),
+        "arm-command" => of::<ArmCommand>(),
+        "disarm-command" => of::<DisarmCommand>(),
+        "reload-command" => of::<ReloadCommand>(),
+        "confirm-view-command" => of::<ConfirmViewCommand>(),
+        "command-reply" => of::<CommandReply>(),
         "asyncapi" => asyncapi(),
         _ => return None,
     })
@@ -51,17 +72,14 @@ fn of<T: JsonSchema>() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// The incident's schema, with what CloudEvents fixes.
-fn incident() -> Value {
-    let mut schema = of::<IncidentEvent>();
+/// An event's schema, with what CloudEvents and its kind fix.
+fn event<T: JsonSchema>(kind: &str, number: &str) -> Value {
+    let mut schema = of::<T>();
     for (field, fixed) in [
         ("specversion", json!({ "const": "1.0" })),
         ("datacontenttype", json!({ "const": "application/json" })),
-        (
-            "type",
-            json!({ "pattern": format!(r"^cn\.gridwatch\.incident\.(opened|updated|closed)\.{CONTRACT}$") }),
-        ),
-        ("id", json!({ "pattern": "^[0-9a-f-]{36}/[1-9][0-9]*$" })),
+        ("type", json!({ "pattern": format!(r"^cn\.gridwatch\.{kind}\.{CONTRACT}$") })),
+        ("id", json!({ "pattern": format!("^[0-9a-f-]{{36}}/{number}$") })),
     ] {
         if let (Some(Value::Object(property)), Value::Object(fixed)) =
             (schema.pointer_mut(&format!("/properties/{field}")), fixed)
@@ -104,7 +122,7 @@ fn asyncapi() -> Value {
             "bindings": { "mqtt": { "qos": 1, "retain": retain, "bindingVersion": "0.2.0" } },
         })
     };
-    json!({
+    let mut document = json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "gridwatch",
@@ -142,14 +160,14 @@ fn asyncapi() -> Value {
                 parameters(&[
                     camera,
                     ("incident", "The incident's id."),
-                    ("file", "`<n>.jpg`, n counting from 1."),
+                    ("file", "`<n>.jpg`, n counting from 1; `recheck-<number>-<n>.jpg` for a re-check."),
                 ]),
             ),
             "verdict": channel(
                 format!("{node}/verdict/{{incident}}"),
                 "What the platform decided about an incident. The box keeps its session, so the broker keeps what \
                  comes while it is away; retained verdicts are read too. The same verdict again counts once. \
-                 `false_alarm` closes the incident and quiets that place and cause for the rule's `quiet_s`, whether or \
+                 `resolved` asks for a re-check, `false_alarm` closes the incident and quiets that place and cause for the rule's `quiet_s`, whether or \
                  not the incident was open; `ignored` stops its level from rising; the last verdict counts.",
                 "verdict",
                 parameters(&[("incident", "The incident's id.")]),
@@ -158,6 +176,25 @@ fn asyncapi() -> Value {
                 format!("{node}/reply/verdict"),
                 "Says for each verdict what became of it, once it is on disk.",
                 "verdictReply",
+                parameters(&[]),
+            ),
+            "recheck": channel(
+                format!("{node}/cameras/{{camera}}/rechecks/{{incident}}"),
+                "What the camera saw when it looked again at the place of an incident, after the verdict `resolved` or a \
+                 command. Like incidents: kept until the broker has it, its pictures before it.",
+                "recheck",
+                parameters(&[camera, ("incident", "The incident's id.")]),
+            ),
+            "commandSnapshot": channel(
+                format!("{node}/command/snapshot"),
+                "Asks for one fresh picture of a camera; takes its turn among the polls.",
+                "commandSnapshot",
+                parameters(&[]),
+            ),
+            "replySnapshot": channel(
+                format!("{node}/reply/snapshot"),
+                "As for a poll of one camera.",
+                "pollReply",
                 parameters(&[]),
             ),
             "pollCommand": channel(
@@ -186,6 +223,9 @@ fn asyncapi() -> Value {
             "sayCameraStatus": operation("send", "cameraStatus", true, "Tells how a camera is."),
             "sayIncident": operation("send", "incident", false, "Makes a statement about an incident."),
             "sendEvidence": operation("send", "evidence", false, "Sends a picture."),
+            "sayRecheck": operation("send", "recheck", false, "Tells what a re-check saw."),
+            "takeSnapshot": operation("receive", "commandSnapshot", false, "Takes the command to send a picture."),
+            "saySnapshotReply": operation("send", "replySnapshot", false, "Answers it."),
             "takePollCommand": operation("receive", "pollCommand", false, "Takes the command to poll cameras."),
             "sayPollReply": operation("send", "pollReply", false, "Answers a poll."),
             "sendPolled": operation("send", "polled", false, "Sends a picture for a poll."),
@@ -203,9 +243,48 @@ fn asyncapi() -> Value {
             "evidence": { "title": "Picture", "contentType": "image/jpeg" },
             "verdict": { "title": "Verdict", "payload": schema("verdict") },
             "verdictReply": { "title": "Acknowledgement of a verdict", "payload": schema("verdict-reply") },
+            "recheck": { "title": "Re-check", "payload": schema("recheck") },
+            "commandSnapshot": { "title": "Snapshot", "payload": schema("snapshot-command") },
+            "commandReply": { "title": "Reply to a command", "payload": schema("command-reply") },
             "pollCommand": { "title": "Poll", "payload": schema("poll-command") },
             "pollReply": { "title": "Reply to a poll", "payload": schema("poll-reply") },
             "polled": { "title": "Picture for a poll", "contentType": "image/jpeg" },
         } },
-    })
+    });
+    // The commands that are answered alike.
+    for (name, does, asks) in [
+        ("recheck", "Recheck", "Looks again at the place of an incident; what it sees comes at `rechecks`."),
+        ("arm", "Arm", "Watches zones again that were disarmed."),
+        (
+            "disarm",
+            "Disarm",
+            "Closes what is open in these zones, and opens nothing there until they are armed or the time is over.",
+        ),
+        (
+            "reload",
+            "Reload",
+            "Reads the config's files anew: `accepted` first, then `done` or `refused`; the node's status says more.",
+        ),
+        (
+            "confirm-view",
+            "ConfirmView",
+            "A camera that was moved looks where it shall; its zones are watched again.",
+        ),
+    ] {
+        let (command, reply) = (format!("{name}-command"), format!("reply{does}"));
+        let ask = format!("command{does}");
+        let said = format!("{asks} Not to be retained; each name so many times a minute, then `busy`.");
+        document["channels"][&ask] = channel(format!("{node}/command/{name}"), &said, &ask, parameters(&[]));
+        document["channels"][&reply] = channel(
+            format!("{node}/reply/{name}"),
+            "What became of the command.",
+            "commandReply",
+            parameters(&[]),
+        );
+        document["operations"][format!("take{does}")] = operation("receive", &ask, false, asks);
+        document["operations"][format!("say{does}Reply")] =
+            operation("send", &reply, false, "Answers the command.");
+        document["components"]["messages"][&ask] = json!({ "title": does, "payload": schema(&command) });
+    }
+    document
 }

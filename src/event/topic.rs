@@ -5,11 +5,12 @@
 //! <root>/v1/<site>/<node>/cameras/<camera>/status
 //! <root>/v1/<site>/<node>/cameras/<camera>/incidents/<kind>
 //! <root>/v1/<site>/<node>/cameras/<camera>/evidence/<incident>/<n>.jpg
+//! <root>/v1/<site>/<node>/cameras/<camera>/rechecks/<incident>
 //! <root>/v1/<site>/<node>/cameras/<camera>/polled/<poll>.jpg
 //! <root>/v1/<site>/<node>/verdict/<incident>
 //! <root>/v1/<site>/<node>/reply/verdict
-//! <root>/v1/<site>/<node>/command/poll
-//! <root>/v1/<site>/<node>/reply/poll
+//! <root>/v1/<site>/<node>/command/<name>
+//! <root>/v1/<site>/<node>/reply/<name>
 //! ```
 
 use std::fmt::Write;
@@ -17,6 +18,7 @@ use std::fmt::Write;
 use uuid::Uuid;
 
 use super::CONTRACT;
+use super::command::CommandName;
 use crate::frame::CameraId;
 
 /// A part of the config that cannot be part of a topic.
@@ -95,14 +97,36 @@ impl Topics {
         format!("{}/reply/verdict", self.base)
     }
 
-    /// Where polls are asked for.
-    pub fn poll_command(&self) -> String {
-        format!("{}/command/poll", self.base)
+    /// Where a command is given.
+    pub fn command(&self, name: CommandName) -> String {
+        format!("{}/command/{}", self.base, name.as_str())
     }
 
-    /// Where polls are answered.
-    pub fn poll_reply(&self) -> String {
-        format!("{}/reply/poll", self.base)
+    /// Filter for all commands.
+    pub fn commands(&self) -> String {
+        format!("{}/command/+", self.base)
+    }
+
+    /// The command that a topic names: `Some(None)` if there is none of that name, `None` for any other topic.
+    pub fn command_of(&self, topic: &str) -> Option<Option<CommandName>> {
+        let name = topic.strip_prefix(&self.base)?.strip_prefix("/command/")?;
+        Some(CommandName::ALL.into_iter().find(|known| known.as_str() == name))
+    }
+
+    /// Where a command is answered.
+    pub fn reply(&self, name: CommandName) -> String {
+        format!("{}/reply/{}", self.base, name.as_str())
+    }
+
+    /// What a re-check of an incident came to.
+    pub fn recheck(&self, camera: &CameraId, incident: Uuid) -> String {
+        format!("{}/cameras/{}/rechecks/{incident}", self.base, segment(camera.as_str()))
+    }
+
+    /// The `n`-th picture of the re-check of this number, counted from 1.
+    pub fn recheck_evidence(&self, camera: &CameraId, incident: Uuid, recheck: i64, n: usize) -> String {
+        let camera = segment(camera.as_str());
+        format!("{}/cameras/{camera}/evidence/{incident}/recheck-{recheck}-{n}.jpg", self.base)
     }
 
     /// A camera's picture for a poll.
@@ -175,8 +199,12 @@ mod tests {
             ),
             (topics.verdicts(), "city/grid/v1/yuhua/box-1/verdict/+"),
             (topics.verdict_reply(), "city/grid/v1/yuhua/box-1/reply/verdict"),
-            (topics.poll_command(), "city/grid/v1/yuhua/box-1/command/poll"),
-            (topics.poll_reply(), "city/grid/v1/yuhua/box-1/reply/poll"),
+            (topics.command(CommandName::Poll), "city/grid/v1/yuhua/box-1/command/poll"),
+            (topics.reply(CommandName::ConfirmView), "city/grid/v1/yuhua/box-1/reply/confirm-view"),
+            (
+                topics.recheck(&camera, incident),
+                "city/grid/v1/yuhua/box-1/cameras/gate.1/rechecks/01939e6a-0000-7000-8000-000000000001",
+            ),
             (topics.polled(&camera, "7/+"), "city/grid/v1/yuhua/box-1/cameras/gate.1/polled/7%2F%2B.jpg"),
         ] {
             assert_eq!(got, want);
@@ -188,6 +216,18 @@ mod tests {
         assert_eq!(topics.verdict_of(verdict), Some(incident));
         for other in ["", "city/grid/v1/yuhua/box-1/verdict/x", "city/grid/v1/yuhua/box-2/verdict/x", "城"] {
             assert_eq!(topics.verdict_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn commands_are_known_by_name() {
+        let topics = Topics::new("city", "yuhua", "box-1").expect("valid");
+        for name in CommandName::ALL {
+            assert_eq!(topics.command_of(&topics.command(name)), Some(Some(name)));
+        }
+        assert_eq!(topics.command_of("city/v1/yuhua/box-1/command/format"), Some(None));
+        for other in ["", "city/v1/yuhua/box-1/reply/poll", "city/v1/yuhua/box-2/command/poll"] {
+            assert_eq!(topics.command_of(other), None, "{other}");
         }
     }
 

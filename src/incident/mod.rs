@@ -6,6 +6,7 @@
 mod describe;
 mod machine;
 mod quiet;
+mod recheck;
 #[cfg(test)]
 mod tests;
 
@@ -19,12 +20,12 @@ use crate::config::{Camera, Config, RuleKind, Zone};
 use crate::detection::ModelStamp;
 use crate::event::topic::{TopicError, Topics};
 use crate::event::{
-    CONTRACT, ClosedReason, EvidenceKind, EvidenceRef, Incident, IncidentEvent, Phase, VerdictRef,
+    CONTRACT, ClosedReason, CloudEvent, EvidenceKind, EvidenceRef, Incident, IncidentEvent, Phase, VerdictRef,
 };
 use crate::frame::{CameraId, Captured};
-use crate::observation::{Observation, Stage};
-use crate::store::{Decided, Entry, Message, MessageKind, Payload, Store, StoreError};
-use machine::{Machine, RECURRENCE_DAYS, Seen};
+use crate::observation::{Observation, Stage, ZoneId};
+use crate::store::{Decided, Disarmed, Entry, Message, MessageKind, Payload, Store, StoreError};
+use machine::{Key, Machine, RECURRENCE_DAYS, Seen};
 use quiet::Quiets;
 
 /// Statements kept in memory while the store cannot write; with more, the oldest are lost (and counted).
@@ -56,6 +57,8 @@ pub struct Incidents {
     topics: Option<Topics>,
     machine: Machine,
     quiets: Quiets,
+    /// Zones in which nothing opens, and until when.
+    disarmed: BTreeMap<Key, Option<Timestamp>>,
     /// The number of the last verdict that was taken in, and what the store's count of decisions was then.
     decided: i64,
     decisions: u64,
@@ -80,6 +83,7 @@ impl Incidents {
             topics,
             machine,
             quiets: Quiets::default(),
+            disarmed: BTreeMap::new(),
             decided: 0,
             decisions: 0,
             unwritten: VecDeque::new(),
@@ -108,6 +112,12 @@ impl Incidents {
         self.quiets.cover(&camera.id, zone, observation, now)
     }
 
+    /// Whether nothing opens in a zone because the platform has disarmed it.
+    pub fn is_disarmed(&self, camera: &CameraId, zone: &ZoneId, now: Timestamp) -> bool {
+        let until = self.disarmed.get(&(camera.clone(), zone.clone()));
+        until.is_some_and(|until| until.is_none_or(|until| now < until))
+    }
+
     /// Matters that would have opened an incident, and did not because they are known false alarms.
     pub fn quieted(&self) -> u64 {
         self.quiets.counted()
@@ -128,8 +138,9 @@ impl Incidents {
     ) -> Result<Vec<Incident>, IncidentError> {
         let local = self.config.node.timezone.to_datetime(observation.at.wall);
         let config = Arc::clone(&self.config);
-        let barred = opens(zone, observation) && self.is_quiet(camera, zone, observation, now);
-        if barred && self.machine.of_zone(&camera.id, &zone.id).is_none() {
+        let disarmed = self.is_disarmed(&camera.id, &zone.id, now);
+        let quiet = opens(zone, observation) && self.is_quiet(camera, zone, observation, now);
+        if quiet && !disarmed && self.machine.of_zone(&camera.id, &zone.id).is_none() {
             self.quiets.count(&camera.id, zone, observation);
         }
         let store = &self.store;
@@ -150,7 +161,7 @@ impl Incidents {
             evidence,
             config_revision: &config.revision,
             in_hours: zone.hours.contains(&local),
-            barred,
+            barred: quiet || disarmed,
             earlier: &earlier,
             now,
         });
@@ -210,7 +221,7 @@ impl Incidents {
         self.say(said, now)
     }
 
-    /// To be called about once a second: takes in the platform's verdicts, closes instant incidents whose clip is not coming
+    /// To be called about once a second: takes in the platform's verdicts and the zones that it disarmed, closes instant incidents whose clip is not coming
     /// any more and what is out of its zone's hours, raises levels, and writes what a failing store left unwritten.
     pub fn tick(&mut self, now: Timestamp) -> Result<Vec<Incident>, IncidentError> {
         let config = Arc::clone(&self.config);
@@ -225,6 +236,7 @@ impl Incidents {
             },
             now,
         ));
+        said.extend(self.close_disarmed(now));
         let rising = |incident: &Incident| {
             zone(&config, incident).map(|zone| (zone.scenario.level, zone.rule.escalate_s))
         };
@@ -241,12 +253,30 @@ impl Incidents {
         let since = now - SignedDuration::from_secs_f64(quiet_s);
         let (newest, standing) = self.store.standing_verdicts(since)?;
         self.decided = newest;
-        Ok(standing.into_iter().filter_map(|decided| self.decide(decided, now)).collect())
+        self.disarmed = disarmed(&self.store)?;
+        let mut said: Vec<_> = standing.into_iter().filter_map(|decided| self.decide(decided, now)).collect();
+        said.extend(self.close_disarmed(now));
+        Ok(said)
+    }
+
+    fn close_disarmed(&mut self, now: Timestamp) -> Vec<Incident> {
+        let shut: Vec<Uuid> = self
+            .machine
+            .incidents()
+            .filter(|incident| self.is_disarmed(&incident.camera.id, &incident.zone.id, now))
+            .map(|incident| incident.incident)
+            .collect();
+        let reason =
+            |incident: &Incident| shut.contains(&incident.incident).then_some(ClosedReason::Disarmed);
+        self.machine.close_where(reason, now)
     }
 
     /// Takes in the verdicts that came since.
     fn hear_verdicts(&mut self, said: &mut Vec<Incident>, now: Timestamp) -> Result<(), IncidentError> {
         let decisions = self.store.decisions();
+        if self.decisions != decisions {
+            self.disarmed = disarmed(&self.store)?;
+        }
         while self.decisions != decisions {
             let new = self.store.verdicts_after(self.decided)?;
             if new.is_empty() {
@@ -326,21 +356,7 @@ impl Incidents {
         if let Some(topics) = &self.topics {
             if self.config.mqtt.as_ref().is_some_and(|mqtt| mqtt.publish_evidence) {
                 let (id, camera) = (incident.incident, incident.camera.id.clone());
-                for (index, piece) in incident.evidence.iter_mut().enumerate() {
-                    if piece.kind != EvidenceKind::Clip && piece.topic.is_none() {
-                        let topic = topics.evidence(&camera, id, index + 1);
-                        piece.topic = Some(topic.clone());
-                        messages.push(Message {
-                            topic,
-                            kind: MessageKind::Evidence,
-                            payload: Payload::File {
-                                path: piece.path.clone().into(),
-                                sha256: piece.sha256.clone(),
-                                size_bytes: piece.size_bytes,
-                            },
-                        });
-                    }
-                }
+                messages = pictures(&mut incident.evidence, |n| topics.evidence(&camera, id, n));
                 self.machine.set_evidence(id, &incident.evidence);
             }
             let event = envelope(&self.config, incident.clone(), now);
@@ -367,6 +383,27 @@ pub fn opens(zone: &Zone, seen: &Observation) -> bool {
     }
 }
 
+/// Messages for the pictures that were not sent before; `topic` gives that of the `n`-th, which is noted in it.
+fn pictures(evidence: &mut [EvidenceRef], topic: impl Fn(usize) -> String) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for (index, piece) in evidence.iter_mut().enumerate() {
+        if piece.kind != EvidenceKind::Clip && piece.topic.is_none() {
+            let topic = topic(index + 1);
+            piece.topic = Some(topic.clone());
+            messages.push(Message {
+                topic,
+                kind: MessageKind::Evidence,
+                payload: Payload::File {
+                    path: piece.path.clone().into(),
+                    sha256: piece.sha256.clone(),
+                    size_bytes: piece.size_bytes,
+                },
+            });
+        }
+    }
+    messages
+}
+
 /// Wraps an incident for the wire.
 pub fn envelope(config: &Config, incident: Incident, time: Timestamp) -> IncidentEvent {
     let phase = match incident.phase {
@@ -374,16 +411,34 @@ pub fn envelope(config: &Config, incident: Incident, time: Timestamp) -> Inciden
         Phase::Updated => "updated",
         Phase::Closed => "closed",
     };
-    IncidentEvent {
+    let id = format!("{}/{}", incident.incident, incident.seq);
+    let subject = format!("{}/{}", incident.camera.id, incident.zone.id);
+    wrapped(config, id, &format!("incident.{phase}"), subject, incident, time)
+}
+
+fn wrapped<T>(
+    config: &Config,
+    id: String,
+    kind: &str,
+    subject: String,
+    data: T,
+    time: Timestamp,
+) -> CloudEvent<T> {
+    CloudEvent {
         specversion: "1.0".into(),
-        id: format!("{}/{}", incident.incident, incident.seq),
+        id,
         source: format!("gridwatch/{}/{}", config.node.site, config.node.id),
-        event_type: format!("cn.gridwatch.incident.{phase}.{CONTRACT}"),
-        subject: format!("{}/{}", incident.camera.id, incident.zone.id),
+        event_type: format!("cn.gridwatch.{kind}.{CONTRACT}"),
+        subject,
         time,
         datacontenttype: "application/json".into(),
-        data: incident,
+        data,
     }
+}
+
+fn disarmed(store: &Store) -> Result<BTreeMap<Key, Option<Timestamp>>, StoreError> {
+    let zones = store.disarmed()?.into_iter();
+    Ok(zones.map(|Disarmed { camera, zone, until }| ((camera, zone), until)).collect())
 }
 
 /// Whether incidents of this one's zone are over when they are known.

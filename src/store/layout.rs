@@ -65,6 +65,24 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ALTER TABLE verdict ADD COLUMN kind TEXT GENERATED ALWAYS AS (json ->> 'verdict') VIRTUAL;
     CREATE INDEX verdict_received ON verdict (received);
 ",
+    "
+    -- Places that somebody wants to be looked at again; a row goes with the statement about it.
+    CREATE TABLE recheck (
+        id       INTEGER PRIMARY KEY AUTOINCREMENT,
+        incident TEXT NOT NULL UNIQUE,
+        command  TEXT,
+        case_id  TEXT,
+        asked    TEXT NOT NULL
+    ) STRICT;
+
+    -- Zones in which nothing opens; without `until`, until they are armed.
+    CREATE TABLE disarmed (
+        camera TEXT NOT NULL,
+        zone   TEXT NOT NULL,
+        until  TEXT,
+        PRIMARY KEY (camera, zone)
+    ) STRICT;
+",
 ];
 
 /// The newest layout this program knows.

@@ -4,10 +4,12 @@
 //! outbox, which a power cut may undo. One thread writes; everybody else holds a [`Store`] and waits for the answer. An
 //! incident's state and the messages that announce it are written in one transaction, so neither exists without the other.
 
+mod disarmed;
 mod error;
 mod follow;
 mod layout;
 mod outbox;
+mod recheck;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -19,15 +21,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub use disarmed::Disarmed;
 pub use error::StoreError;
 pub use follow::Follower;
 pub use outbox::{GaveWay, Message, MessageKind, OutboxRow, OutboxSize, Payload};
-pub use verdict::{Decided, StoredVerdict};
+pub use recheck::{PendingRecheck, RecheckAsked, RecheckAsker};
+pub use verdict::{Decided, Precision, StoredVerdict, Taken};
 
 use crate::event::{Incident, Phase, Verdict, VerdictOutcome};
 use crate::frame::CameraId;
@@ -38,6 +42,9 @@ pub const FILE: &str = "gridwatch.db";
 
 /// Jobs that may wait for the writer: more callers than that have no business at once, they wait their turn.
 const QUEUE: usize = 64;
+
+/// Days whose verdicts say how good a zone is: long enough for some dozens, short enough to show what tuning did.
+const PRECISION_DAYS: i64 = 30;
 
 /// What the store may grow to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +95,10 @@ struct Writer {
     limits: Limits,
     /// Counts up with every change of the outbox.
     outbox: watch::Sender<u64>,
-    /// Counts up with every verdict.
+    /// Counts up with every verdict, and with every zone that is armed or disarmed.
     decisions: AtomicU64,
+    /// Counts up when a re-check was asked for.
+    rechecks: watch::Sender<u64>,
     evidence_gave_way: AtomicU64,
     incidents_gave_way: AtomicU64,
 }
@@ -135,6 +144,7 @@ impl Store {
                 limits,
                 outbox: watch::Sender::new(0),
                 decisions: AtomicU64::new(0),
+                rechecks: watch::Sender::new(0),
                 evidence_gave_way: AtomicU64::new(0),
                 incidents_gave_way: AtomicU64::new(0),
             }),
@@ -168,15 +178,7 @@ impl Store {
             change.commit().map_err(sql)?;
             Ok(gave_way)
         })?;
-        if gave_way != GaveWay::default() {
-            self.writer.evidence_gave_way.fetch_add(gave_way.evidence, Ordering::Relaxed);
-            self.writer.incidents_gave_way.fetch_add(gave_way.incident, Ordering::Relaxed);
-            tracing::warn!(
-                evidence = gave_way.evidence,
-                incident = gave_way.incident,
-                "outbox full: the oldest messages gave way"
-            );
-        }
+        self.note(gave_way);
         self.writer.outbox.send_modify(|count| *count = count.wrapping_add(1));
         Ok(())
     }
@@ -233,20 +235,96 @@ impl Store {
         }
     }
 
-    /// Keeps what the platform decided about an incident; the same verdict again is kept once. `retained`: the broker
-    /// had kept the message, so it may be older than what is here.
-    pub fn add_verdict(
-        &self,
-        incident: Uuid,
-        verdict: Verdict,
-        retained: bool,
-    ) -> Result<VerdictOutcome, StoreError> {
+    /// Keeps what the platform decided about an incident; the same verdict again is kept once. `resolved` asks for a re-check in
+    /// the same transaction. `retained`: the broker had kept the message, so it may be older than what is here.
+    pub fn add_verdict(&self, incident: Uuid, verdict: Verdict, retained: bool) -> Result<Taken, StoreError> {
         let limits = self.writer.limits;
-        let outcome = self.call(move |db| verdict::add(db, &limits, incident, &verdict, retained))?;
-        if outcome == VerdictOutcome::Stored {
+        let taken = self.call(move |db| verdict::add(db, &limits, incident, &verdict, retained))?;
+        if taken.outcome == VerdictOutcome::Stored {
             self.writer.decisions.fetch_add(1, Ordering::Release);
         }
-        Ok(outcome)
+        if taken.recheck == Some(RecheckAsked::Waits) {
+            self.writer.rechecks.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        Ok(taken)
+    }
+
+    /// Asks for a re-check of an incident's place; at most 256 wait, one for each incident.
+    pub fn ask_recheck(&self, incident: Uuid, asker: RecheckAsker) -> Result<RecheckAsked, StoreError> {
+        let path = self.writer.path.clone();
+        let asked = self.call(move |db| {
+            let sql = |e| StoreError::of(path.clone(), e);
+            let change = db.transaction().map_err(sql)?;
+            let asked = recheck::ask(&change, incident, &asker).map_err(sql)?;
+            change.commit().map_err(sql)?;
+            Ok(asked)
+        })?;
+        if asked == RecheckAsked::Waits {
+            self.writer.rechecks.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        Ok(asked)
+    }
+
+    /// The re-checks that wait, oldest first.
+    pub fn pending_rechecks(&self) -> Result<Vec<PendingRecheck>, StoreError> {
+        self.call(|db| recheck::pending(db, None))
+    }
+
+    /// The re-check of this incident's place, if one waits.
+    pub fn pending_recheck(&self, incident: Uuid) -> Result<Option<PendingRecheck>, StoreError> {
+        self.call(move |db| Ok(recheck::pending(db, Some(incident))?.pop()))
+    }
+
+    /// Tells when a re-check was asked for; the value counts and means nothing else. What waited when the store was opened is
+    /// not told.
+    pub fn recheck_changes(&self) -> watch::Receiver<u64> {
+        self.writer.rechecks.subscribe()
+    }
+
+    /// Takes a re-check off the list and puts what is said about it into the outbox, in one transaction; whether it was
+    /// (still) there.
+    pub fn finish_recheck(&self, number: i64, messages: Vec<Message>) -> Result<bool, StoreError> {
+        let limits = self.writer.limits;
+        let path = self.writer.path.clone();
+        let (finished, gave_way) = self.call(move |db| {
+            let mut gave_way = GaveWay::default();
+            let sql = |e| StoreError::of(path.clone(), e);
+            let change = db.transaction().map_err(sql)?;
+            let Some(incident) = recheck::take(&change, number).map_err(sql)? else {
+                return Ok((false, gave_way));
+            };
+            let incident = incident.parse().unwrap_or_default();
+            for message in &messages {
+                outbox::append(&change, &limits, incident, message, &mut gave_way).map_err(sql)?;
+            }
+            change.commit().map_err(sql)?;
+            Ok((true, gave_way))
+        })?;
+        self.note(gave_way);
+        self.writer.outbox.send_modify(|count| *count = count.wrapping_add(1));
+        Ok(finished)
+    }
+
+    /// Disarms zones, over what was said of them before.
+    pub fn disarm(&self, zones: Vec<Disarmed>) -> Result<(), StoreError> {
+        let path = self.writer.path.clone();
+        self.call(move |db| disarmed::disarm(db, &zones).map_err(|e| StoreError::of(path, e)))?;
+        self.writer.decisions.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Arms zones; how many of them were disarmed.
+    pub fn arm(&self, camera: &CameraId, zones: Vec<ZoneId>) -> Result<usize, StoreError> {
+        let (camera, path) = (camera.clone(), self.writer.path.clone());
+        let armed =
+            self.call(move |db| disarmed::arm(db, &camera, &zones).map_err(|e| StoreError::of(path, e)))?;
+        self.writer.decisions.fetch_add(1, Ordering::Release);
+        Ok(armed)
+    }
+
+    /// Zones that are disarmed, also those whose time is over.
+    pub fn disarmed(&self) -> Result<Vec<Disarmed>, StoreError> {
+        self.call(|db| disarmed::all(db).map_err(StoreError::Sql))
     }
 
     /// What the platform decided about an incident, oldest first.
@@ -254,7 +332,8 @@ impl Store {
         self.call(move |db| verdict::of_incident(db, incident))
     }
 
-    /// Counts up with every verdict that is stored, and means nothing else: whether [`Self::verdicts_after`] has any to tell.
+    /// Counts up with every verdict that is stored and every zone that is armed or disarmed, and means nothing else: whether
+    /// [`Self::verdicts_after`] or [`Self::disarmed`] may have something new.
     pub fn decisions(&self) -> u64 {
         self.writer.decisions.load(Ordering::Acquire)
     }
@@ -268,6 +347,13 @@ impl Store {
     /// first; with the number of the newest verdict of all.
     pub fn standing_verdicts(&self, since: Timestamp) -> Result<(i64, Vec<Decided>), StoreError> {
         self.call(move |db| verdict::standing(db, since).map_err(StoreError::Sql))
+    }
+
+    /// How the incidents of each zone and kind were judged in the 30 days before `now`; zones without a verdict are not in it.
+    pub fn precision(&self, now: Timestamp) -> Result<Vec<Precision>, StoreError> {
+        let days = SignedDuration::from_hours(24 * PRECISION_DAYS);
+        let since = now.checked_sub(days).unwrap_or(Timestamp::MIN);
+        self.call(move |db| verdict::precision(db, since).map_err(StoreError::Sql))
     }
 
     /// How many incidents of a kind a zone had that were first seen after `since`, without those that were called a false
@@ -294,6 +380,18 @@ impl Store {
     pub(crate) fn limit_pages(&self, pages: i64) {
         self.call(move |db| db.pragma_update(None, "max_page_count", pages).map_err(StoreError::Sql))
             .expect("SQLite takes the pragma");
+    }
+
+    fn note(&self, gave_way: GaveWay) {
+        if gave_way != GaveWay::default() {
+            self.writer.evidence_gave_way.fetch_add(gave_way.evidence, Ordering::Relaxed);
+            self.writer.incidents_gave_way.fetch_add(gave_way.incident, Ordering::Relaxed);
+            tracing::warn!(
+                evidence = gave_way.evidence,
+                incident = gave_way.incident,
+                "outbox full: the oldest messages gave way"
+            );
+        }
     }
 
     fn call<T: Send + 'static>(

@@ -44,6 +44,7 @@ pub(super) fn prune(change: &Transaction<'_>, limits: &Limits) -> rusqlite::Resu
     )?;
     if forgotten > 0 {
         change.execute("DELETE FROM verdict WHERE incident NOT IN (SELECT id FROM incident)", [])?;
+        change.execute("DELETE FROM recheck WHERE incident NOT IN (SELECT id FROM incident)", [])?;
     }
     Ok(())
 }

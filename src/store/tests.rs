@@ -161,8 +161,8 @@ fn closed_incidents_and_verdicts_are_bounded() {
         |note: &str| Verdict { verdict: VerdictKind::Accepted, case_id: None, note: Some(note.into()) };
     for incident in &closed {
         write(&store, incident, Vec::new()).expect("written");
-        let outcome = store.add_verdict(incident.incident, verdict("x"), false).expect("stored");
-        assert_eq!(outcome, VerdictOutcome::Stored);
+        let taken = store.add_verdict(incident.incident, verdict("x"), false).expect("stored");
+        assert_eq!(taken.outcome, VerdictOutcome::Stored);
     }
     assert_eq!(store.latest_incidents(100).expect("read").len(), 3 + 1);
     assert_eq!(store.incident(open.incident).expect("read"), Some(open.clone()));
@@ -175,7 +175,7 @@ fn closed_incidents_and_verdicts_are_bounded() {
         ("a", false, VerdictOutcome::Stored),
     ] {
         assert_eq!(
-            store.add_verdict(open.incident, verdict(note), retained).expect("stored"),
+            store.add_verdict(open.incident, verdict(note), retained).expect("stored").outcome,
             want,
             "{note}"
         );
@@ -184,9 +184,67 @@ fn closed_incidents_and_verdicts_are_bounded() {
         store.verdicts(open.incident).expect("read").into_iter().map(|v| v.verdict.note).collect();
     assert_eq!(notes, [Some("b".to_owned()), Some("a".to_owned())]);
     assert_eq!(
-        store.add_verdict(Uuid::nil(), verdict("a"), false).expect("no error"),
+        store.add_verdict(Uuid::nil(), verdict("a"), false).expect("no error").outcome,
         VerdictOutcome::UnknownIncident
     );
+}
+
+#[test]
+fn precision_counts_the_last_verdict_of_each_incident() {
+    use VerdictKind::{Accepted, FalseAlarm, Ignored, Resolved};
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("a store");
+    for (zone, verdicts) in [
+        ("a", vec![Accepted, Resolved]),
+        ("a", vec![Accepted, FalseAlarm]),
+        ("a", vec![FalseAlarm, Ignored]),
+        ("b", vec![FalseAlarm]),
+        ("c", vec![]),
+    ] {
+        let one = incident(zone, Phase::Closed);
+        write(&store, &one, Vec::new()).expect("written");
+        for verdict in verdicts {
+            let verdict = Verdict { verdict, case_id: None, note: None };
+            store.add_verdict(one.incident, verdict, false).expect("stored");
+        }
+    }
+    let precision = store.precision(Timestamp::now()).expect("read");
+    let told: Vec<_> = precision.iter().map(|p| (&*p.zone.0, &*p.kind, p.right, p.wrong)).collect();
+    assert_eq!(told, [("a", "fire_lane", 2, 1), ("b", "fire_lane", 0, 1)]);
+    assert!((precision[0].ratio() - 2.0 / 3.0).abs() < 1e-9);
+    assert!(
+        store.precision(Timestamp::now() + SignedDuration::from_hours(31 * 24)).expect("read").is_empty()
+    );
+}
+
+#[test]
+fn rechecks_are_bounded_and_go_with_their_statement() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("a store");
+    let asker = |n: usize| RecheckAsker::Command { id: n.to_string() };
+    let many: Vec<_> = (0..257).map(|_| incident("a", Phase::Closed)).collect();
+    let entries = many.iter().map(|incident| Entry { incident: incident.clone(), messages: Vec::new() });
+    store.write(entries.collect(), Vec::new()).expect("written");
+    for (n, incident) in many.iter().enumerate() {
+        let asked = store.ask_recheck(incident.incident, asker(n)).expect("no error");
+        assert_eq!(asked, if n < 256 { RecheckAsked::Waits } else { RecheckAsked::Full }, "{n}");
+    }
+    // Full: who waits already may ask again, and a verdict is kept all the same.
+    assert_eq!(store.ask_recheck(many[3].incident, asker(3)).expect("no error"), RecheckAsked::Waits);
+    let resolved = Verdict { verdict: VerdictKind::Resolved, case_id: None, note: None };
+    let taken = store.add_verdict(many[256].incident, resolved, false).expect("stored");
+    assert_eq!((taken.outcome, taken.recheck), (VerdictOutcome::Stored, Some(RecheckAsked::Full)));
+    assert_eq!(store.ask_recheck(Uuid::nil(), asker(0)).expect("no error"), RecheckAsked::UnknownIncident);
+    drop(store);
+
+    let store = Store::open(dir.path()).expect("a store");
+    let pending = store.pending_rechecks().expect("read");
+    assert_eq!((pending.len(), pending[3].incident.incident), (256, many[3].incident));
+    let said = vec![message(MessageKind::Incident, "said")];
+    assert!(store.finish_recheck(pending[3].number, said.clone()).expect("written"));
+    assert!(!store.finish_recheck(pending[3].number, said).expect("no error"), "said once");
+    assert_eq!(topics(&store), ["said"]);
+    assert_eq!(store.pending_rechecks().expect("read").len(), 255);
 }
 
 #[test]

@@ -4,9 +4,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, Transaction, params};
 use uuid::Uuid;
 
+use super::recheck::{self, RecheckAsked, RecheckAsker};
 use super::record::parse;
 use super::{Limits, StoreError};
-use crate::event::{Incident, Verdict, VerdictOutcome};
+use crate::event::{Incident, Verdict, VerdictKind, VerdictOutcome};
+use crate::frame::CameraId;
+use crate::observation::ZoneId;
 
 /// A verdict with the time it came.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,14 +31,23 @@ pub struct Decided {
     pub incident: Incident,
 }
 
-/// Keeps a verdict, once.
+/// What became of a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Whether it was kept.
+    pub outcome: VerdictOutcome,
+    /// What became of the re-check that it asks for; `None` if it asks for none.
+    pub recheck: Option<RecheckAsked>,
+}
+
+/// Keeps a verdict, once, and with it the re-check that it asks for.
 pub(super) fn add(
     db: &mut Connection,
     limits: &Limits,
     incident: Uuid,
     verdict: &Verdict,
     retained: bool,
-) -> Result<VerdictOutcome, StoreError> {
+) -> Result<Taken, StoreError> {
     let id = incident.to_string();
     let json = serde_json::to_string(verdict).map_err(|e| StoreError::Row {
         table: "verdict",
@@ -46,7 +58,7 @@ pub(super) fn add(
         let known: i64 =
             change.query_row("SELECT COUNT(*) FROM incident WHERE id = ?", [&id], |row| row.get(0))?;
         if known == 0 {
-            return Ok(VerdictOutcome::UnknownIncident);
+            return Ok(Taken { outcome: VerdictOutcome::UnknownIncident, recheck: None });
         }
         // A retained verdict comes again on every connection, also after others have followed it.
         let repeated: i64 = change.query_row(
@@ -56,7 +68,7 @@ pub(super) fn add(
             |row| row.get(0),
         )?;
         if repeated > 0 {
-            return Ok(VerdictOutcome::Repeated);
+            return Ok(Taken { outcome: VerdictOutcome::Repeated, recheck: None });
         }
         change.execute(
             "INSERT INTO verdict (incident, received, json) VALUES (?, ?, ?)",
@@ -67,12 +79,15 @@ pub(super) fn add(
                (SELECT id FROM verdict WHERE incident = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
             params![id, limits.verdicts_per_incident_max as i64],
         )?;
-        Ok(VerdictOutcome::Stored)
+        let asker = RecheckAsker::Verdict { case_id: verdict.case_id.clone() };
+        let resolved = verdict.verdict == VerdictKind::Resolved;
+        let recheck = resolved.then(|| recheck::ask(change, incident, &asker)).transpose()?;
+        Ok(Taken { outcome: VerdictOutcome::Stored, recheck })
     };
     let change = db.transaction().map_err(StoreError::Sql)?;
-    let outcome = work(&change).map_err(StoreError::Sql)?;
+    let taken = work(&change).map_err(StoreError::Sql)?;
     change.commit().map_err(StoreError::Sql)?;
-    Ok(outcome)
+    Ok(taken)
 }
 
 /// The verdicts about an incident, oldest first.
@@ -118,6 +133,51 @@ pub(super) fn standing(db: &mut Connection, since: Timestamp) -> rusqlite::Resul
         rows.collect::<rusqlite::Result<Vec<_>>>()?
     };
     Ok((newest, decided.into_iter().filter_map(passed_over).collect()))
+}
+
+/// How a zone's incidents of a kind were judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Precision {
+    /// The camera.
+    pub camera: CameraId,
+    /// The zone.
+    pub zone: ZoneId,
+    /// The scenario's id.
+    pub kind: String,
+    /// Incidents that were accepted, resolved or ignored at last.
+    pub right: u64,
+    /// Incidents that were called a false alarm at last.
+    pub wrong: u64,
+}
+
+impl Precision {
+    /// Share of the judged incidents that were right, 0..1.
+    pub fn ratio(&self) -> f64 {
+        self.right as f64 / (self.right + self.wrong).max(1) as f64
+    }
+}
+
+/// How incidents were judged whose last verdict came after `since`, by camera, zone and kind.
+pub(super) fn precision(db: &Connection, since: Timestamp) -> rusqlite::Result<Vec<Precision>> {
+    let mut query = db.prepare_cached(
+        "SELECT incident.camera, incident.zone, incident.kind,
+                SUM(verdict.kind <> 'false_alarm'), SUM(verdict.kind = 'false_alarm')
+           FROM verdict JOIN incident ON incident.id = verdict.incident
+          WHERE verdict.received > ?
+            AND verdict.id = (SELECT MAX(id) FROM verdict AS other WHERE other.incident = verdict.incident)
+          GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+    )?;
+    let rows = query.query_map([since.to_string()], |row| {
+        let text = |column| row.get::<_, String>(column);
+        Ok(Precision {
+            camera: text(0)?.as_str().into(),
+            zone: text(1)?.as_str().into(),
+            kind: text(2)?,
+            right: row.get::<_, i64>(3)?.max(0) as u64,
+            wrong: row.get::<_, i64>(4)?.max(0) as u64,
+        })
+    })?;
+    rows.collect()
 }
 
 fn decided(row: &Row<'_>) -> Result<Decided, StoreError> {

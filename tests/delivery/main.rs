@@ -1,6 +1,7 @@
 //! From observations to a broker: nothing lost, nothing out of order, whatever the broker does.
 
 mod broker;
+mod commands;
 mod faults;
 mod polls;
 mod proxy;
@@ -62,17 +63,19 @@ fn check_against_the_contract(heard: &[Heard]) {
     };
     let [incident, node, camera] = ["incident", "node-status", "camera-status"].map(&mut compile);
     let [poll_reply, verdict_reply] = ["poll-reply", "verdict-reply"].map(&mut compile);
+    let [command_reply, recheck] = ["command-reply", "recheck"].map(&mut compile);
     for message in heard.iter().filter(|m| m.topic.starts_with(BASE) && !m.payload.is_empty()) {
         let schema = match message.topic[BASE.len() + 1..].split('/').collect::<Vec<_>>()[..] {
             ["status"] => node,
             ["cameras", _, "status"] => camera,
             ["cameras", _, "incidents", _] => incident,
-            ["reply", "poll"] => poll_reply,
+            ["reply", "poll" | "snapshot"] => poll_reply,
             ["reply", "verdict"] => verdict_reply,
-            ["cameras", _, "evidence", _, _]
-            | ["cameras", _, "polled", _]
-            | ["verdict", _]
-            | ["command", "poll"] => continue,
+            ["reply", _] => command_reply,
+            ["cameras", _, "rechecks", _] => recheck,
+            ["cameras", _, "evidence", _, _] | ["cameras", _, "polled", _] | ["verdict" | "command", _] => {
+                continue;
+            }
             _ => panic!("no such topic in the contract: {}", message.topic),
         };
         if let Err(error) = schemas.validate(&message.json(), schema) {

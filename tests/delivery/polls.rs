@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gridwatch::dispatch::Dispatch;
-use gridwatch::event::{Command, PollDone, PollMiss, PollMissing, PollPicture, PollReply};
+use gridwatch::event::{CheckedPoll, PollDone, PollMiss, PollMissing, PollPicture, PollReply};
 use gridwatch::frame::CameraId;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
@@ -17,7 +17,7 @@ struct Node {
     site: Site,
     listener: Listener,
     dispatch: Dispatch,
-    commands: Receiver<Command>,
+    polls: Receiver<CheckedPoll>,
 }
 
 impl Node {
@@ -29,10 +29,10 @@ impl Node {
         let listener = Listener::start(broker.port, "#");
         let store = site.store();
         let dispatch = dispatch(&site, &store);
-        let commands = dispatch.commands().expect("the first to ask");
-        assert!(dispatch.commands().is_none());
+        let polls = dispatch.polls().expect("the first to ask");
+        assert!(dispatch.polls().is_none());
         wait("connected", || dispatch.stats().connected);
-        Self { broker, site, listener, dispatch, commands }
+        Self { broker, site, listener, dispatch, polls }
     }
 
     fn ask(&self, command: &[u8]) {
@@ -46,9 +46,9 @@ impl Node {
         heard[heard.len() - 1].json()
     }
 
-    /// The next command: its id and its cameras.
+    /// The next poll: its id and its cameras.
     fn command(&mut self) -> (String, Vec<CameraId>) {
-        let Command::Poll { id, cameras } = self.commands.blocking_recv().expect("a command");
+        let CheckedPoll { id, cameras } = self.polls.blocking_recv().expect("a poll");
         (id, cameras)
     }
 
@@ -119,7 +119,7 @@ fn polls_that_cannot_be_are_refused_with_a_reason() {
         (r#"{"group":"square"}"#, Value::Null, "malformed"),
         (r#"{"id":"","group":"square"}"#, Value::Null, "malformed"),
         (r#"{"id":"a/b","group":"square"}"#, Value::Null, "malformed"),
-        (r#"{"id":"a","group":"square","url":"rtsp://10.0.0.1/"}"#, Value::Null, "malformed"),
+        (r#"{"id":"a","group":"square","url":"rtsp://10.0.0.1/"}"#, json!("a"), "malformed"),
         (r#"{"id":"b"}"#, json!("b"), "malformed"),
         (r#"{"id":"c","group":"square","cameras":["gate"]}"#, json!("c"), "malformed"),
         (r#"{"id":"d","group":"nobody"}"#, json!("d"), "unknown_group"),
