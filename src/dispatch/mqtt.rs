@@ -138,13 +138,27 @@ impl Connection {
         messages: Vec<Outbound>,
         acknowledged: &mut Vec<usize>,
     ) -> Result<(), MqttError> {
+        let mut deadline = Instant::now() + PATIENCE;
         for (index, message) in messages.into_iter().enumerate() {
-            self.client
-                .try_publish(message.topic, QoS::AtLeastOnce, message.retained, message.payload)
-                .map_err(lost)?;
+            let client = self.client.clone();
+            let Outbound { topic, payload, retained } = message;
+            let handing = client.publish(topic, QoS::AtLeastOnce, retained, payload);
+            tokio::pin!(handing);
+            // Acknowledgements of what arrived may fill the way: the poller has to write them first, and to do so it must
+            // get rid of what it has read.
+            loop {
+                let event = tokio::select! {
+                    biased;
+                    handed = &mut handing => break handed.map_err(lost)?,
+                    event = timeout_at(deadline, self.events.recv()) => event.map_err(|_| MqttError::Silent)?,
+                };
+                if let Some(packet_id) = self.take(event)? {
+                    acknowledged.extend(self.in_flight.remove(&packet_id));
+                    deadline = Instant::now() + PATIENCE;
+                }
+            }
             self.handed_over.push_back(index);
         }
-        let mut deadline = Instant::now() + PATIENCE;
         while !self.handed_over.is_empty() || !self.in_flight.is_empty() {
             let event = timeout_at(deadline, self.events.recv()).await;
             if let Some(packet_id) = self.take(event.map_err(|_| MqttError::Silent)?)? {

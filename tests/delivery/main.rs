@@ -357,3 +357,24 @@ fn without_a_broker_incidents_stay_in_the_store() {
     assert_eq!(store.open_incidents().expect("read").len(), 1);
     assert_eq!(store.outbox_size().expect("read").rows, 0);
 }
+
+#[test]
+fn a_full_batch_follows_a_burst_of_arrivals_on_one_connection() {
+    if !broker::installed() {
+        return;
+    }
+    let broker = Broker::start();
+    let site = Site::new(Some(broker.port));
+    let store = site.store();
+    // What arrives at once on connecting, and is acknowledged without an answer.
+    for n in 0..40 {
+        broker.publish(&format!("{BASE}/verdict/nobody-{n}"), b"{}", true);
+    }
+    let mut incidents = site.incidents(&store);
+    for camera in ["gate", "market"] {
+        site.play(&mut incidents, camera, 0.0, 12);
+    }
+    let dispatch = dispatch(&site, &store);
+    drained(&store);
+    assert_eq!(dispatch.stats().connections, 1);
+}
