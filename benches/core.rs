@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use gridwatch::camera::Ring;
+use gridwatch::config::{Evidence, Hours, Scenario, Zone};
 use gridwatch::detection::Detection;
-use gridwatch::frame::{AccessUnit, Captured, Clock, Codec};
-use gridwatch::geometry::{BBox, Polygon};
+use gridwatch::evidence;
+use gridwatch::frame::{AccessUnit, Captured, Clock, Codec, Picture};
+use gridwatch::geometry::{BBox, Point, Polygon};
+use gridwatch::observation::{Observation, Stage};
 use gridwatch::track::Tracker;
 use support::CpuTime;
 
@@ -109,5 +112,70 @@ fn ring(c: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
-criterion_group!(name = benches; config = support::criterion(); targets = tracking, zones, ring);
+/// A picture with as much detail as a street has: surfaces, edges, a sensor's noise.
+fn street(width: usize, height: usize) -> Picture {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut plane = |width: usize, height: usize, contrast: usize| -> Arc<[u8]> {
+        let shade = |x: usize, y: usize| 128 - contrast / 2 + (x / 24 * 37 + y / 40 * 61) % contrast;
+        let noisy = |(x, y)| (shade(x, y) + random.usize(..7)) as u8;
+        (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(noisy).collect()
+    };
+    let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
+    Picture {
+        captured: at(0.0),
+        width,
+        height,
+        y: plane(width, height, 120),
+        u: plane(half_width, half_height, 20),
+        v: plane(half_width, half_height, 20),
+        full_range: false,
+    }
+}
+
+/// What an incident's picture costs: shrunk, a person hidden, the zone and what stands in it drawn, written as JPEG.
+fn pictures(c: &mut Criterion<CpuTime>) {
+    let mut group = c.benchmark_group("snapshot");
+    let (street, settings) = (street(1920, 1080), Evidence::default());
+    let scenario: Scenario = toml::from_str(
+        "id = 'fire_lane'\nlevel = 'orange'\ntitle = { zh = '', en = '' }\ndescription = { zh = '', en = '' }\n\
+         rule = { kind = 'obstruction', dwell_s = 60.0 }",
+    )
+    .expect("a scenario");
+    let lane = [[0.3, 0.35], [0.6, 0.3], [0.95, 0.9], [0.1, 0.95]].map(Point::from);
+    let zone = Zone {
+        id: "lane".into(),
+        name: String::new(),
+        revision: "0".into(),
+        polygon: Polygon::new(lane.to_vec()).expect("a polygon"),
+        rule: scenario.rule.clone(),
+        scenario: Arc::new(scenario),
+        hours: Hours::default(),
+        facade: None,
+    };
+    let car = BBox { x0: 0.4, y0: 0.5, x1: 0.6, y1: 0.75 };
+    let seen = Observation {
+        zone: zone.id.clone(),
+        stage: Stage::Confirmed,
+        first_seen: at(0.0),
+        confirmed_at: Some(at(60.0)),
+        last_seen: at(60.0),
+        at: at(60.0),
+        dwell_s: 60.0,
+        unseen_s: 0.0,
+        coverage: 0.4,
+        objects: vec![Detection::new("car".into(), 0.9, car)],
+        trajectory: None,
+    };
+    let persons = [BBox { x0: 0.3, y0: 0.4, x1: 0.33, y1: 0.55 }];
+    group.bench_function("1080p", |b| {
+        b.iter(|| {
+            let picture = black_box(&street);
+            evidence::snapshot(picture, &zone, &seen, &persons, &[], &settings, "gate  now")
+                .map_or(0, |j| j.len())
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(name = benches; config = support::criterion(); targets = tracking, zones, ring, pictures);
 criterion_main!(benches);

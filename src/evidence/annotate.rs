@@ -7,8 +7,9 @@ use ffmpeg_next::software::scaling;
 use ffmpeg_next::{Dictionary, Packet, Rational, codec, encoder, format, frame};
 
 use super::EvidenceError;
-use super::canvas::{Anchor, Canvas, Colour, WHITE};
+use super::canvas::{Anchor, Canvas, WHITE};
 use super::clip::{self, Refused};
+use super::colour::Colour;
 use super::snapshot::{OBJECT, ZONE, ZONE_CALM, ZONE_CONFIRMED, clock_text, object_text, stage_text};
 use crate::config;
 use crate::detection::{Detection, Findings};

@@ -1,6 +1,7 @@
 //! An RGB picture to draw on: smooth lines, translucent fills, mosaic, ASCII labels.
 
 use std::convert::Infallible;
+use std::ops::Range;
 
 use embedded_graphics::Drawable;
 use embedded_graphics::Pixel;
@@ -11,12 +12,11 @@ use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::text::{Baseline, Text};
 
 use super::EvidenceError;
+use super::colour::{Colour, Conversion};
+use super::shrink::shrink;
 use super::spans::Grid;
 use crate::frame::Picture;
 use crate::geometry::{BBox, Point, Polygon};
-
-/// Red, green, blue, 0..255.
-pub(super) type Colour = [u8; 3];
 
 pub(super) const BLACK: Colour = [0, 0, 0];
 pub(super) const WHITE: Colour = [255, 255, 255];
@@ -61,27 +61,19 @@ impl Canvas {
                 v: picture.v.len(),
             });
         }
-        let mut rgb = Vec::with_capacity(width * height * 3);
-        let convert = Conversion::of(picture);
-        for row in 0..height {
-            let luma = &picture.y[row * width..][..width];
-            let (u, v) =
-                (&picture.u[row / 2 * columns..][..columns], &picture.v[row / 2 * columns..][..columns]);
-            for (x, &y) in luma.iter().enumerate() {
-                rgb.extend_from_slice(&convert.rgb(y, u[x / 2], v[x / 2]));
-            }
-        }
         let longest = width.max(height);
+        let conversion = Conversion::of(picture);
         if longest <= side_max || side_max == 0 {
+            let rgb = conversion.rgb([&picture.y, &picture.u, &picture.v], width, height);
             return Ok(Self::new(width, height, rgb));
         }
         let scaled = |side: usize| (side * side_max / longest).max(1);
         let (to_width, to_height) = (scaled(width), scaled(height));
-        let full: image::RgbImage = image::ImageBuffer::from_raw(width as u32, height as u32, rgb)
-            .ok_or(EvidenceError::Planes { width, height, y: 0, u: 0, v: 0 })?;
-        // Means of pixels, in whole numbers: a tenth of the time of a triangle filter, and as good for making smaller.
-        let small = image::imageops::thumbnail(&full, to_width as u32, to_height as u32);
-        Ok(Self::new(to_width, to_height, small.into_raw()))
+        // Shrunk before colours are made of it: planes are half as many bytes as colours, and few pixels are left.
+        let to_chroma = (to_width.div_ceil(2), to_height.div_ceil(2));
+        let y = shrink(&picture.y, (width, height), (to_width, to_height));
+        let [u, v] = [&picture.u, &picture.v].map(|plane| shrink(plane, (columns, rows), to_chroma));
+        Ok(Self::new(to_width, to_height, conversion.rgb([&y, &u, &v], to_width, to_height)))
     }
 
     pub(super) fn new(width: usize, height: usize, rgb: Vec<u8>) -> Self {
@@ -93,30 +85,38 @@ impl Canvas {
         (p.x * self.width as f32, p.y * self.height as f32)
     }
 
-    fn blend(&mut self, x: usize, y: usize, colour: Colour, alpha: f32) {
-        let at = (y * self.width + x) * 3;
-        for (channel, wanted) in self.rgb[at..at + 3].iter_mut().zip(colour) {
-            let old = *channel as f32;
-            *channel = (old + (wanted as f32 - old) * alpha + 0.5) as u8;
+    /// Mixes a colour into pixels of a row; columns are cut to the canvas.
+    fn blend(&mut self, row: usize, columns: Range<usize>, colour: Colour, alpha: f32) {
+        let to = columns.end.min(self.width);
+        let from = columns.start.min(to);
+        let (pixels, _) =
+            self.rgb[(row * self.width + from) * 3..(row * self.width + to) * 3].as_chunks_mut();
+        let share = (alpha * 256.0 + 0.5) as u16;
+        if share >= 256 {
+            pixels.fill(colour);
+            return;
+        }
+        let added = colour.map(|value| u16::from(value) * share + 128);
+        for pixel in pixels {
+            for (value, added) in pixel.iter_mut().zip(added) {
+                *value = ((u16::from(*value) * (256 - share) + added) >> 8) as u8;
+            }
         }
     }
 
     /// Fills a rectangle in pixels, cut to the canvas.
     pub(super) fn fill_rect(&mut self, [x, y, width, height]: [f32; 4], colour: Colour, alpha: f32) {
         let cut = |v: f32, max: usize| (v.round().max(0.0) as usize).min(max);
+        let columns = cut(x, self.width)..cut(x + width, self.width);
         for row in cut(y, self.height)..cut(y + height, self.height) {
-            for column in cut(x, self.width)..cut(x + width, self.width) {
-                self.blend(column, row, colour, alpha);
-            }
+            self.blend(row, columns.clone(), colour, alpha);
         }
     }
 
     /// Fills a polygon.
     pub(super) fn fill(&mut self, polygon: &Polygon, colour: Colour, alpha: f32) {
         for (row, columns) in Grid::pixels(self.width, self.height).inside(polygon) {
-            for column in columns {
-                self.blend(column, row, colour, alpha);
-            }
+            self.blend(row, columns, colour, alpha);
         }
     }
 
@@ -165,13 +165,18 @@ impl Canvas {
         let (dx, dy) = (b.0 - a.0, b.1 - a.1);
         let length2 = dx * dx + dy * dy;
         for row in low(a.1, b.1)..high(a.1, b.1, self.height) {
-            for column in low(a.0, b.0)..high(a.0, b.0, self.width) {
-                let (px, py) = (column as f32 + 0.5 - a.0, row as f32 + 0.5 - a.1);
+            let py = row as f32 + 0.5 - a.1;
+            // Only the part of the segment that this row can see: a slanting line's box is mostly empty.
+            let part =
+                |y: f32, otherwise: f32| if dy.abs() > 1e-3 { (y / dy).clamp(0.0, 1.0) } else { otherwise };
+            let (p, q) = (a.0 + dx * part(py - reach, 0.0), a.0 + dx * part(py + reach, 1.0));
+            for column in low(p, q)..high(p, q, self.width) {
+                let px = column as f32 + 0.5 - a.0;
                 let t = if length2 > 0.0 { ((px * dx + py * dy) / length2).clamp(0.0, 1.0) } else { 0.0 };
-                let distance = (px - t * dx).hypot(py - t * dy);
-                let cover = (radius + 0.5 - distance).clamp(0.0, 1.0);
+                let (off_x, off_y) = (px - t * dx, py - t * dy);
+                let cover = (radius + 0.5 - (off_x * off_x + off_y * off_y).sqrt()).clamp(0.0, 1.0);
                 if cover > 0.0 {
-                    self.blend(column, row, colour, alpha * cover);
+                    self.blend(row, column..column + 1, colour, alpha * cover);
                 }
             }
         }
@@ -322,70 +327,13 @@ impl DrawTarget for Glyphs<'_> {
     fn draw_iter<I: IntoIterator<Item = Pixel<BinaryColor>>>(&mut self, pixels: I) -> Result<(), Infallible> {
         for Pixel(at, ink) in pixels {
             if ink.is_on() {
-                let (x, y) = (self.x + at.x * self.scale, self.y + at.y * self.scale);
-                let side = self.scale as f32;
-                self.canvas.fill_rect([x as f32, y as f32, side, side], self.colour, 1.0);
+                let inked = |start: i32| start.max(0) as usize..(start + self.scale).max(0) as usize;
+                let (columns, rows) = (inked(self.x + at.x * self.scale), inked(self.y + at.y * self.scale));
+                for row in rows.start..rows.end.min(self.canvas.height) {
+                    self.canvas.blend(row, columns.clone(), self.colour, 1.0);
+                }
             }
         }
         Ok(())
-    }
-}
-
-/// YCbCr to RGB in fixed point (16 bits of fraction).
-struct Conversion {
-    black: i32,
-    luma: i32,
-    red_v: i32,
-    green_u: i32,
-    green_v: i32,
-    blue_u: i32,
-}
-
-/// Shares of red and blue in luma: they define everything else.
-#[derive(Clone, Copy)]
-pub(super) struct Weights {
-    red: f64,
-    blue: f64,
-}
-
-impl Weights {
-    /// ITU-R BT.709 from 720 lines up, else BT.601.
-    pub(super) fn of_height(height: usize) -> Self {
-        let (red, blue) = if height >= 720 { (0.2126, 0.0722) } else { (0.299, 0.114) };
-        Self { red, blue }
-    }
-
-    /// Luma 16..235, blue and red difference 16..240 of a colour.
-    pub(super) fn limited_range(self, colour: Colour) -> [u8; 3] {
-        let [r, g, b] = colour.map(f64::from);
-        let luma = self.red * r + (1.0 - self.red - self.blue) * g + self.blue * b;
-        let chroma =
-            |value: f64, weight: f64| 128.0 + 224.0 / 255.0 * (value - luma) / (2.0 * (1.0 - weight));
-        [16.0 + 219.0 / 255.0 * luma, chroma(b, self.blue), chroma(r, self.red)].map(|v| v.round() as u8)
-    }
-}
-
-impl Conversion {
-    fn of(picture: &Picture) -> Self {
-        let Weights { red: kr, blue: kb } = Weights::of_height(picture.height);
-        let kg = 1.0 - kr - kb;
-        let (black, luma, chroma) =
-            if picture.full_range { (0, 1.0, 1.0) } else { (16, 255.0 / 219.0, 255.0 / 224.0) };
-        let fixed = |v: f64| (v * 65536.0).round() as i32;
-        Self {
-            black,
-            luma: fixed(luma),
-            red_v: fixed(2.0 * (1.0 - kr) * chroma),
-            green_u: fixed(2.0 * (1.0 - kb) * kb / kg * chroma),
-            green_v: fixed(2.0 * (1.0 - kr) * kr / kg * chroma),
-            blue_u: fixed(2.0 * (1.0 - kb) * chroma),
-        }
-    }
-
-    fn rgb(&self, y: u8, u: u8, v: u8) -> Colour {
-        let y = (i32::from(y) - self.black) * self.luma + (1 << 15);
-        let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
-        let byte = |value: i32| (value >> 16).clamp(0, 255) as u8;
-        [byte(y + self.red_v * v), byte(y - self.green_u * u - self.green_v * v), byte(y + self.blue_u * u)]
     }
 }

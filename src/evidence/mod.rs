@@ -9,8 +9,10 @@ pub mod archive;
 mod bitstream;
 mod canvas;
 pub mod clip;
+mod colour;
 pub mod mask;
 pub mod reference;
+mod shrink;
 pub mod snapshot;
 mod spans;
 pub mod still;
@@ -42,7 +44,7 @@ pub enum EvidenceError {
     },
     /// The JPEG encoder refused.
     #[error("cannot write the snapshot as JPEG")]
-    Jpeg(#[source] image::ImageError),
+    Jpeg(#[source] jpeg_encoder::EncodingError),
     /// No unit of the ring is one that decoding can start at.
     #[error("no clip: none of the {units} access units is a key picture with its parameter sets")]
     NoKeyPicture {

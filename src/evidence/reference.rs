@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::archive::trouble;
-use super::canvas::{Canvas, Weights};
+use super::canvas::Canvas;
+use super::colour::Weights;
 use super::{EvidenceError, snapshot};
 use crate::config;
 use crate::frame::{CameraId, Captured, Picture};
