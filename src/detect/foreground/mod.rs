@@ -17,6 +17,7 @@
 mod cell;
 pub(super) mod exposure;
 pub(super) mod grid;
+mod ground;
 mod reference;
 mod region;
 mod rest;
@@ -35,7 +36,7 @@ use grid::{Grid, Sample, ZoneCells};
 pub use reference::Light;
 use reference::{Known, References};
 use region::Kind;
-use rest::RestingCell;
+use rest::{RestingCell, RestingSample};
 use shake::Profiles;
 
 /// A cell that differs must be steady for this long to count, in seconds.
@@ -105,6 +106,21 @@ impl Foreground {
             let profiles = Profiles::of(&reference.y, (reference.width, reference.height));
             self.references.know(Known { samples: grid.samples(reference, (0, 0)), profiles });
         }
+    }
+
+    /// Takes up what an earlier run had learnt, as [`Self::ground`] gave it; a picture of the empty place in the same light
+    /// ([`Self::know`]) knows better.
+    pub fn know_ground(&mut self, bytes: &[u8]) {
+        if let Some(known) = ground::from_bytes(bytes) {
+            self.references.know(known);
+        }
+    }
+
+    /// The empty place as far as it has been learnt, for the next start; some 100 KB.
+    pub fn ground(&self) -> Option<Vec<u8>> {
+        let model = self.model.as_ref().filter(|model| model.learning.is_none())?;
+        let samples: Vec<RestingSample> = model.resting.iter().map(RestingCell::empty).collect();
+        Some(ground::to_bytes(&samples, &model.profiles))
     }
 
     /// The light, if the picture observed last shows every zone empty and should be kept for the next run; about once an hour.

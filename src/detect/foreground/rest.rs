@@ -13,8 +13,8 @@ const ZERO: f32 = 128.0;
 pub struct RestingSample([u16; 3]);
 
 fn whole(level: f32) -> u16 {
-    // A float that is too large, or no number, becomes the nearest end or zero.
-    (level * PARTS).round() as u16
+    // A float that is too large, or no number, becomes the nearest end or zero. `round` would be a call for each.
+    (level * PARTS + 0.5) as u16
 }
 
 fn level(whole: u16) -> f32 {
@@ -33,6 +33,19 @@ impl From<&RestingSample> for Sample {
     }
 }
 
+impl RestingSample {
+    /// Six bytes, little-endian.
+    pub fn to_bytes(self) -> [u8; 6] {
+        let [[a, b], [c, d], [e, f]] = self.0.map(u16::to_le_bytes);
+        [a, b, c, d, e, f]
+    }
+
+    /// Back from them.
+    pub fn from_bytes([a, b, c, d, e, f]: [u8; 6]) -> Self {
+        Self([[a, b], [c, d], [e, f]].map(u16::from_le_bytes))
+    }
+}
+
 /// A cell in whole numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct RestingCell {
@@ -44,6 +57,13 @@ pub struct RestingCell {
     empty_since: Option<Moment>,
     counts: bool,
     held: bool,
+}
+
+impl RestingCell {
+    /// The place without what stands there.
+    pub fn empty(&self) -> RestingSample {
+        self.samples[0]
+    }
 }
 
 impl From<&Cell> for RestingCell {
