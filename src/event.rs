@@ -6,6 +6,8 @@ pub mod command;
 pub mod schema;
 pub mod topic;
 
+use std::collections::BTreeMap;
+
 use command::Refusal;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -374,6 +376,28 @@ pub struct CameraStatus {
     /// Since when.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub since: Timestamp,
+    /// How every check of its health stands (视频质量诊断): 0 untested, 1 normal, 2 abnormal.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checks: BTreeMap<String, u8>,
+    /// What is abnormal, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+}
+
+/// Something that is wrong with a camera.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fault {
+    /// Which check says so, as in [`CameraStatus::checks`].
+    pub check: String,
+    /// What it is called.
+    pub title: Text,
+    /// What was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<Timestamp>,
 }
 
 /// Published by the platform at `<root>/v1/<site>/<node>/command/poll`, not retained: asks for one fresh picture of each

@@ -32,6 +32,9 @@ const UPDATE_S_MIN: f64 = 5.0;
 /// somebody else may have come.
 const RESTART_S_MAX: f64 = 900.0;
 
+/// Seconds beyond dwell and clear times for which what was taken up from a checkpoint may stay unseen.
+const RESUMED_MARGIN_S: f64 = 10.0;
+
 /// Which pictures a camera's rules want now; a sampler makes a plan of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Needs {
@@ -63,6 +66,8 @@ pub struct ZoneState {
     pub stage: Option<Stage>,
     /// Seconds on its dwell clock.
     pub dwell_s: f64,
+    /// Whether it was there at the last look.
+    pub present: bool,
     /// Covered share of the zone at the last look, 0..1.
     pub coverage: f32,
     /// What mattered at the last look.
@@ -126,6 +131,15 @@ struct Watch {
     look: Option<Look>,
     /// When this was last stated and with which coverage.
     said: Option<(Captured, f32)>,
+    /// Taken up from a checkpoint and not seen again yet.
+    resumed: Option<Resumed>,
+}
+
+/// What has been taken up waits to be seen again: detectors are shy and backgrounds have to be learnt.
+#[derive(Debug, Clone, Copy)]
+enum Resumed {
+    NotLooked,
+    LookingSince(Captured),
 }
 
 /// All that one camera's rules remember.
@@ -154,6 +168,7 @@ impl Scene {
             if let Some(watch) = scene.watches.iter_mut().find(same) {
                 // That it was said, and to whom, is not remembered: the first look says it again.
                 (watch.judge, watch.dwell) = (saved.judge, saved.dwell);
+                watch.resumed = Some(Resumed::NotLooked);
             }
         }
         scene
@@ -267,7 +282,22 @@ impl Watch {
             watched: true,
             look: None,
             said: None,
+            resumed: None,
         }
+    }
+
+    /// Whether this look must not count as one that missed what was taken up: that has the patience that its incident has.
+    fn waits(&mut self, at: &Captured, present: bool) -> bool {
+        let since = match self.resumed.filter(|_| !present) {
+            None => {
+                self.resumed = None;
+                return false;
+            }
+            Some(Resumed::NotLooked) => *at,
+            Some(Resumed::LookingSince(since)) => since,
+        };
+        self.resumed = Some(Resumed::LookingSince(since));
+        at.seconds_since(&since) <= self.zone.rule.dwell_s + self.zone.rule.clear_s + RESUMED_MARGIN_S
     }
 
     fn observe(&mut self, view: &View, said: &mut Vec<Observation>) {
@@ -282,6 +312,9 @@ impl Watch {
         };
         let Some(look) = look else { return };
         let at = &view.findings.captured;
+        if self.waits(at, look.present) {
+            return;
+        }
         let known = look.known.or(look.since);
         let seen = if look.present { Seen::Yes { since: look.since, known } } else { Seen::No };
         let (present, coverage) = (look.present, look.coverage);
@@ -377,6 +410,7 @@ impl Watch {
             watched: self.watched,
             stage: matter.and_then(|m| m.stage),
             dwell_s: matter.map_or(0.0, |m| m.dwell_s),
+            present: self.look.as_ref().is_some_and(|l| l.present),
             coverage: self.look.as_ref().map_or(0.0, |l| l.coverage),
             objects: self.look.as_ref().map_or_else(Vec::new, |l| l.objects.clone()),
             standing: match &self.judge {

@@ -55,6 +55,7 @@ impl Scene {
             candidates: None,
             ring_bytes_max: 1 << 20,
             stall_s: 2.0,
+            moves: false,
             masks: Vec::new(),
             zones: Vec::new(),
         };

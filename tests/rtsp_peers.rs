@@ -83,6 +83,7 @@ fn camera(port: u16, path: &str, transport: Transport, credentials: Option<(&str
         candidates: None,
         ring_bytes_max: 1 << 20,
         stall_s: 10.0,
+        moves: false,
         masks: Vec::new(),
         zones: Vec::new(),
     }

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
@@ -87,6 +87,8 @@ pub struct Counters {
     pub disconnects: AtomicU64,
     /// Attempts to connect that failed.
     pub failed_attempts: AtomicU64,
+    /// Milliseconds that the camera's clock is ahead of ours; `i64::MIN`: it does not say what time it is.
+    pub ahead_ms: AtomicI64,
 }
 
 /// Receives one camera until `stop` becomes true or nobody takes its messages; never gives up before.
@@ -213,6 +215,10 @@ impl<S: Sink> Supervisor<'_, S> {
                 decodable = Instant::now();
                 online_since.get_or_insert(decodable);
                 self.try_tell(CameraState::Online, None);
+            }
+            if unit.key {
+                let ahead_ms = self.time.ahead_s().map_or(i64::MIN, |ahead_s| (ahead_s * 1000.0) as i64);
+                self.counters.ahead_ms.store(ahead_ms, Relaxed);
             }
             if !unit.key && (starting || full) {
                 let counter =

@@ -33,6 +33,8 @@ pub struct Timekeeper {
     latest_s: f64,
     /// The newest sender report that is sane: tick and wall time.
     report: Option<(i64, Timestamp)>,
+    /// Seconds that the sender's clock is ahead of ours, by its newest report.
+    ahead_s: Option<f64>,
 }
 
 impl Timekeeper {
@@ -46,11 +48,19 @@ impl Timekeeper {
     pub fn reconnected(&mut self) {
         self.anchor = None;
         self.report = None;
+        self.ahead_s = None;
+    }
+
+    /// Seconds that the sender's clock is ahead of ours, if it has said what time it is on this connection.
+    pub fn ahead_s(&self) -> Option<f64> {
+        self.ahead_s
     }
 
     /// A sender report (RFC 3550 section 6.4.1): the sender says that `tick` (90 kHz) was at `wall`.
     pub fn sender_report(&mut self, tick: i64, wall: Timestamp, arrived: Timestamp) {
-        let sane = wall.duration_since(arrived).as_secs_f64().abs() <= REPORT_SKEW_S_MAX;
+        let ahead_s = wall.duration_since(arrived).as_secs_f64();
+        let sane = ahead_s.abs() <= REPORT_SKEW_S_MAX;
+        self.ahead_s = Some(ahead_s);
         self.report = sane.then_some((tick, wall));
     }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::daemon::{CameraLoad, DisabledCamera, Status, status_file};
 use crate::frame::CameraState;
+use crate::store::Precision;
 
 /// A status older than this is of a gridwatch that no longer runs, in seconds.
 const OLD_S: f64 = 30.0;
@@ -128,6 +129,15 @@ fn screen(status: &Status, all: bool) -> String {
     for DisabledCamera { camera, reason } in &status.disabled {
         let _ = writeln!(out, "\n! {camera} is disabled 已停用: {reason}");
     }
+    let judged: Vec<_> = status.precision.iter().filter(|zone| zone.wrong > 0).collect();
+    if !judged.is_empty() {
+        let _ = writeln!(out, "\nfalse alarms by the platform's verdicts 误报（近 30 天）");
+    }
+    for zone in judged {
+        let Precision { camera, zone, kind, right, wrong } = zone;
+        let (camera, zone) = (camera.as_str(), &zone.0);
+        let _ = writeln!(out, "{camera:24} {zone:12} {kind:16} {wrong} of {}", right + wrong);
+    }
     if !status.latest.is_empty() {
         let _ = writeln!(out, "\nincidents 事件      {} open 未结束", status.incidents_open);
     }
@@ -195,6 +205,13 @@ mod tests {
             disabled: vec![DisabledCamera { camera: "gate-4".into(), reason: "no `url`".into() }],
             outbox: Outbox { rows: 12, bytes: 2_400_000, oldest_s: 61.0, ..Outbox::default() },
             broker: Some(DispatchStats::default()),
+            precision: vec![Precision {
+                camera: "gate-1".into(),
+                zone: "lane".into(),
+                kind: "fire_lane".into(),
+                right: 7,
+                wrong: 1,
+            }],
             incidents_open: 1,
             latest: vec![LatestIncident {
                 camera: "gate-1".into(),
@@ -220,6 +237,9 @@ mod tests {
         gate-3                   stalled           3.2      2.0   0.012       250         5         5
 
         ! gate-4 is disabled 已停用: no `url`
+
+        false alarms by the platform's verdicts 误报（近 30 天）
+        gate-1                   lane         fire_lane        1 of 8
 
         incidents 事件      1 open 未结束
         gate-1                   lane         fire_lane        opened   since 2026-11-22 11:50:00 UTC, 600 s

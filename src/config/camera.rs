@@ -63,6 +63,8 @@ pub struct Camera {
     pub ring_bytes_max: usize,
     /// Seconds without a decodable picture after which the connection is given up and made anew.
     pub stall_s: f64,
+    /// Whether it is turned on purpose, so that another view is no fault.
+    pub moves: bool,
     /// Privacy masks: painted over before anything else sees the picture.
     pub masks: Vec<Polygon>,
     /// What is watched in its picture.
@@ -100,6 +102,8 @@ pub(super) struct CameraKeys {
     /// Seconds without a decodable picture after which the connection is given up and made anew. Default: 15.
     #[schemars(range(min = 3, max = 600))]
     pub stall_s: Option<f64>,
+    /// Whether it is turned on purpose (tours, joysticks): then another view is no fault, and its zones are watched whatever it shows. Default: false.
+    pub moves: Option<bool>,
     /// User name and password, if it wants them.
     #[serde(flatten)]
     pub login: PasswordKeys,
@@ -201,6 +205,7 @@ impl CameraTable {
             candidates,
             ring_bytes_max: keys.ring_bytes_max.unwrap_or(RING_BYTES_MAX),
             stall_s: keys.stall_s.unwrap_or(STALL_S),
+            moves: keys.moves.unwrap_or(false),
             masks,
             zones: Vec::new(),
         })
@@ -236,6 +241,7 @@ impl fmt::Debug for Camera {
             .field("candidates", &self.candidates)
             .field("ring_bytes_max", &self.ring_bytes_max)
             .field("stall_s", &self.stall_s)
+            .field("moves", &self.moves)
             .field("masks", &self.masks)
             .field("zones", &self.zones)
             .finish()

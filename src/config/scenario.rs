@@ -190,13 +190,14 @@ pub struct Scenario {
 }
 
 /// The scenarios that come with gridwatch, as files of `config/scenarios/`.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 7] = [
     ("fire_lane.toml", include_str!("../../config/scenarios/fire_lane.toml")),
     ("street_vending.toml", include_str!("../../config/scenarios/street_vending.toml")),
     ("thrown_object.toml", include_str!("../../config/scenarios/thrown_object.toml")),
     ("store_spill.toml", include_str!("../../config/scenarios/store_spill.toml")),
     ("illegal_parking.toml", include_str!("../../config/scenarios/illegal_parking.toml")),
     ("electronic_fence.toml", include_str!("../../config/scenarios/electronic_fence.toml")),
+    ("video_quality.toml", include_str!("../../config/scenarios/video_quality.toml")),
 ];
 
 /// What descriptions may contain in braces.
@@ -206,6 +207,9 @@ const PLACEHOLDERS: [&str; 6] = ["camera", "zone", "duration", "coverage", "clas
 pub(super) type Scenarios = BTreeMap<String, Arc<Scenario>>;
 
 impl Scenario {
+    /// The id of the scenario for what is wrong with a camera itself; it is for no zone.
+    pub const CAMERA: &'static str = "video_quality";
+
     /// Those that come with gridwatch, by id.
     pub fn built_in() -> &'static BTreeMap<String, Arc<Scenario>> {
         static SCENARIOS: OnceLock<Scenarios> = OnceLock::new();

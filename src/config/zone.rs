@@ -106,6 +106,10 @@ impl ZoneTable {
             item.error("/scenario", format!("unknown scenario `{}`", self.scenario), hint);
             return None;
         };
+        if scenario.id == Scenario::CAMERA {
+            let hint = "leave the zone out: every camera's health is checked without one".to_owned();
+            item.error("/scenario", format!("`{}` is for cameras, not for zones", scenario.id), hint);
+        }
         let id = self.id.unwrap_or_else(|| scenario.id.clone());
         check_id(item, "/id", &id);
         if scenario.experimental && !self.experimental {

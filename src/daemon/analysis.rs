@@ -20,11 +20,14 @@ use crate::event::{EvidenceRef, Phase};
 use crate::evidence;
 use crate::frame::{AccessUnit, Captured, Codec, Picture};
 use crate::geometry::{BBox, Polygon};
+use crate::health::Trust;
 use crate::incident::opens;
 use crate::observation::{Observation, Stage, ZoneId};
 use crate::sampler::{Need, is_due_in_order};
 use crate::scene::Scene;
 
+use super::cameras::LOST_AFTER;
+use super::condition::Condition;
 use super::desk::{Desk, Standing};
 use super::gate::Gate;
 use super::gauge::Counts;
@@ -71,6 +74,25 @@ const DECODER_KEPT: Duration = Duration::from_secs(30);
 /// How often what the scene must remember is kept while something stays.
 const KEPT_EVERY: Duration = Duration::from_secs(2);
 
+/// What was learnt of the empty zones is kept so long after the start, ...
+const GROUND_FIRST: Duration = Duration::from_secs(15);
+/// ... and then this often.
+const GROUND_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How often a camera's health is looked at where no rule wants single pictures.
+const EXAMINED_EVERY: Duration = Duration::from_secs(8);
+
+/// Who wants to see a picture.
+enum Wanted {
+    /// Every rule, and the camera's health; `key`: it was decoded from a key picture.
+    ByAll {
+        /// Whether it was.
+        key: bool,
+    },
+    /// Only who looks for falling things.
+    ByThrown,
+}
+
 /// A clip that will be written when its last picture has come.
 struct PendingClip {
     incident: Uuid,
@@ -99,6 +121,8 @@ pub struct Analysis {
     foreground: Option<Foreground>,
     movers: Option<Candidates>,
     scene: Scene,
+    /// When what was learnt of the empty zones is to be kept for the next start, in media time.
+    ground_due: Option<Duration>,
     /// When what the scene must remember was last kept, and whether there was anything; in media time.
     kept: Option<Duration>,
     clips: Vec<PendingClip>,
@@ -107,6 +131,13 @@ pub struct Analysis {
     /// What has not been reported yet.
     counts: Counts,
     gate: Gate,
+    /// The camera's health; `None`: nobody asks (a replay).
+    condition: Option<Arc<Condition>>,
+    /// When its health was last looked at, and how far its pictures may be believed since then.
+    examined: Option<Duration>,
+    trust: Trust,
+    /// Since when its pictures show nothing that could be analysed, until its incidents are given up.
+    blind: Option<Duration>,
     /// What was wanted when the work in hand was made, and whether the packet gate would have spared it.
     need: Need,
     spared: bool,
@@ -146,6 +177,9 @@ impl Analysis {
             .collect();
         let mut foreground = (!static_zones.is_empty()).then(|| Foreground::new(&static_zones));
         if let Some(foreground) = &mut foreground {
+            if let Some(ground) = desk.ground_of(&camera.id) {
+                foreground.know_ground(&ground);
+            }
             desk.references(&camera.id).iter().for_each(|picture| foreground.know(picture));
         }
         let falling: Vec<Polygon> = (camera.zones.iter())
@@ -163,11 +197,16 @@ impl Analysis {
             movers: (!falling.is_empty())
                 .then(|| candidates(&camera, desk.falls_model(&camera).as_ref(), &falling)),
             scene,
+            ground_due: None,
             kept: None,
             clips: Vec::new(),
             roads: HashSet::new(),
             counts: Counts::default(),
             gate: Gate::new(&camera.zones, desk.gates()),
+            condition: None,
+            examined: None,
+            trust: Trust::Whole,
+            blind: None,
             need: Need::default(),
             spared: false,
             arrived: Instant::now(),
@@ -185,16 +224,18 @@ impl Analysis {
         }
     }
 
-    /// The same for a camera of which something may be remembered from before a restart or a reload; also gives the media time
-    /// that it is now, then.
+    /// The same for a camera whose health is watched, and of which something may be remembered from before a restart or a
+    /// reload; also gives the media time that it is now, then.
     pub fn resume(
         camera: Arc<Camera>,
         detector: Option<Detector>,
         desk: Arc<Desk>,
+        condition: Arc<Condition>,
         now: Timestamp,
     ) -> (Self, Option<Duration>) {
         let remembered = desk.remembered(&camera.id);
         let mut analysis = Self::new(camera, detector, desk);
+        analysis.condition = Some(condition);
         let media_now = remembered.and_then(|checkpoint| {
             let media_now = checkpoint.media_at(now)?;
             analysis.scene = Scene::resume(&analysis.camera.zones, checkpoint);
@@ -226,27 +267,38 @@ impl Analysis {
                 }
             }
             Work::Poll(unit, asked) => {
-                let picture = self.polled(&unit, keys);
+                let camera = self.camera.id.clone();
+                let answer = match asked.zone {
+                    None => Polled { camera, picture: self.polled(&unit, keys), zone: None },
+                    Some(zone) => {
+                        let (picture, present) = self.recheck(&unit, &zone, keys, looked);
+                        Polled { camera, picture, zone: Some((zone, present)) }
+                    }
+                };
                 // Whoever asked may have given up.
-                let _ = asked.send(Polled { camera: self.camera.id.clone(), picture });
-                return;
+                let _ = asked.to.send(answer);
             }
             Work::Key(unit) => {
                 self.decoder = None;
                 match keys.decode(&unit) {
-                    Ok(picture) => self.look(picture, true, looked),
+                    Ok(picture) => self.look(picture, Wanted::ByAll { key: true }, looked),
                     Err(error) => self.undecodable(&error),
                 }
             }
             Work::Forward(units) => match self.decode_forward(&units) {
-                Ok(Some(picture)) => self.look(picture, true, looked),
+                Ok(Some(picture)) => self.look(picture, Wanted::ByAll { key: false }, looked),
                 Ok(None) => {}
                 Err(error) => self.undecodable(&error),
             },
-            Work::InOrder(unit) => match self.decode_in_order(&unit) {
-                Ok(pictures) => self.look_at_all(pictures, need, looked),
-                Err(error) => self.undecodable(&error),
-            },
+            Work::InOrder(unit) => {
+                if unit.key {
+                    self.examine_key(&unit, keys);
+                }
+                match self.decode_in_order(&unit) {
+                    Ok(pictures) => self.look_at_all(pictures, need, looked),
+                    Err(error) => self.undecodable(&error),
+                }
+            }
         }
         self.finish_clips(Some(at));
         self.report(&at);
@@ -288,7 +340,8 @@ impl Analysis {
         for picture in pictures {
             let every_s = need.picture_every_s;
             let due = every_s.is_some_and(|s| is_due_in_order(picture.captured.media, self.looked, s));
-            self.look(picture, due, looked);
+            let wanted = if due { Wanted::ByAll { key: false } } else { Wanted::ByThrown };
+            self.look(picture, wanted, looked);
         }
     }
 
@@ -300,6 +353,48 @@ impl Analysis {
         let objects = self.detect(&picture).unwrap_or_default();
         let kept = self.desk.polled(&self.camera.id, &picture, &persons(&objects, 0.0));
         kept.map(|evidence| (picture.captured, evidence))
+    }
+
+    /// Looks at a key picture because somebody wants to know how a zone is: the picture with the zone drawn, and whether
+    /// something is there.
+    fn recheck(
+        &mut self,
+        unit: &AccessUnit,
+        zone: &ZoneId,
+        keys: &mut KeyDecoder,
+        looked: &mut dyn FnMut(Looked<'_>),
+    ) -> (Option<(Captured, EvidenceRef)>, Option<bool>) {
+        let Ok(picture) = keys.decode(unit).map_err(|error| self.undecodable(&error)) else {
+            return (None, None);
+        };
+        let at = picture.captured;
+        // What was looked at already, or something later, was seen with its own eyes.
+        if self.looked.is_none_or(|last| last < at.media) {
+            self.look(picture.clone(), Wanted::ByAll { key: true }, looked);
+        }
+        let picture = evidence::mask::apply(picture, &self.camera.masks);
+        let (Some(zone), Some(state)) =
+            (self.zone(zone), self.scene.states().into_iter().find(|state| state.zone == *zone))
+        else {
+            return (None, None);
+        };
+        let persons = persons(&self.detect(&picture).unwrap_or_default(), 0.0);
+        let seen = Observation {
+            zone: zone.id.clone(),
+            stage: if state.present { Stage::Confirmed } else { Stage::Cleared },
+            first_seen: at,
+            confirmed_at: None,
+            last_seen: at,
+            at,
+            dwell_s: state.dwell_s,
+            unseen_s: 0.0,
+            coverage: state.coverage,
+            objects: if state.present { state.objects } else { Vec::new() },
+            trajectory: None,
+        };
+        let shown = self.desk.snapshot(&self.camera, &zone, &seen, &picture, &persons);
+        // What cannot be believed tells nothing.
+        (shown.map(|evidence| (at, evidence)), (self.trust == Trust::Whole).then_some(state.present))
     }
 
     fn undecodable(&mut self, error: &dyn std::error::Error) {
@@ -333,11 +428,21 @@ impl Analysis {
         }
     }
 
-    fn look(&mut self, picture: Picture, due: bool, looked: &mut dyn FnMut(Looked<'_>)) {
+    fn look(&mut self, picture: Picture, wanted: Wanted, looked: &mut dyn FnMut(Looked<'_>)) {
         self.counts.decoded += 1;
         self.decoding = self.began.elapsed();
         let picture = &evidence::mask::apply(picture, &self.camera.masks);
         let captured = picture.captured;
+        let due = match wanted {
+            Wanted::ByAll { key } => {
+                self.examine(picture, key);
+                true
+            }
+            Wanted::ByThrown => false,
+        };
+        if self.is_blind(&captured) {
+            return;
+        }
         let movers = self.find_movers(picture);
         if !due && movers.is_none() {
             return;
@@ -363,6 +468,7 @@ impl Analysis {
         }
         let observations = self.scene.observe(&findings, self.desk.local(&captured));
         self.warn_of_roads();
+        self.keep_ground(&captured);
         self.remember(&captured, !observations.is_empty());
         for seen in &observations {
             self.state(seen, picture, findings.objects.as_deref());
@@ -372,6 +478,21 @@ impl Analysis {
             self.post.lock().looked = Some(Instant::now());
         }
         looked(Looked { camera: &self.camera, picture, findings: &findings, scene: &self.scene });
+    }
+
+    /// Keeps what was learnt of the empty zones for the next start: soon after it was learnt, when something has come, and every
+    /// hour.
+    fn keep_ground(&mut self, at: &Captured) {
+        let Some(foreground) = &self.foreground else { return };
+        let due = *self.ground_due.get_or_insert(at.media + GROUND_FIRST);
+        let comes = self.kept.is_none() && self.scene.needs(self.desk.local(at)).occupied;
+        if at.media < due && !comes {
+            return;
+        }
+        if let Some(ground) = foreground.ground() {
+            self.desk.keep_ground(&self.camera.id, ground);
+            self.ground_due = Some(at.media + GROUND_EVERY);
+        }
     }
 
     /// Keeps what the scene must remember over a restart: at once if something is about to be said, else now and then.
@@ -385,6 +506,55 @@ impl Analysis {
             self.desk.remember(&self.camera.id, checkpoint.as_ref(), at);
         }
         self.kept = checkpoint.map(|_| at.media);
+    }
+
+    /// Looks at the camera's health.
+    fn examine(&mut self, picture: &Picture, key: bool) {
+        let Some(condition) = self.condition.clone() else { return };
+        self.examined = Some(picture.captured.media);
+        let everybody = || persons(&self.detect(picture).unwrap_or_default(), 0.0);
+        let trust = condition.look(picture, key, everybody);
+        if trust != self.trust {
+            let camera = &self.camera.id;
+            match trust {
+                Trust::Whole => tracing::info!(%camera, "its pictures are analysed again"),
+                Trust::Stale(check) | Trust::Nothing(check) => {
+                    tracing::warn!(%camera, "its pictures are not analysed: {}", check.title().en);
+                }
+            }
+            self.trust = trust;
+        }
+    }
+
+    /// The same now and then where every picture is decoded in order: only key pictures tell whether it is frozen.
+    fn examine_key(&mut self, unit: &AccessUnit, keys: &mut KeyDecoder) {
+        let at = unit.captured.media;
+        if self.condition.is_none()
+            || self.examined.is_some_and(|last| at.saturating_sub(last) < EXAMINED_EVERY)
+        {
+            return;
+        }
+        if let Ok(picture) = keys.decode(unit) {
+            self.examine(&evidence::mask::apply(picture, &self.camera.masks), true);
+        }
+    }
+
+    /// Whether the pictures show nothing that could be analysed. Nobody then knows how an open incident goes on; after a while
+    /// it is given up, as when the camera were away.
+    fn is_blind(&mut self, at: &Captured) -> bool {
+        if self.trust == Trust::Whole {
+            self.blind = None;
+            return false;
+        }
+        self.looked = Some(at.media);
+        self.counts.blind += 1;
+        self.post.lock().looked = Some(Instant::now());
+        let since = *self.blind.get_or_insert(at.media);
+        if at.media.saturating_sub(since) >= LOST_AFTER {
+            self.blind = Some(at.media);
+            self.desk.camera_lost(&self.camera.id, at.wall);
+        }
+        true
     }
 
     /// The self-test of zones for thrown objects: says once that one shows a road.

@@ -1,6 +1,7 @@
 //! The cameras that run: each a task that receives, a thread that analyses, and a state that the platform sees.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::condition::Condition;
 use super::desk::Desk;
 use super::intake::{Intake, PostBox};
 use super::load::Load;
@@ -17,13 +19,21 @@ use super::status::{DisabledCamera, Figures};
 use super::{Analysis, Detectors};
 use crate::camera::{self, Counters, Message, Refused, Sink};
 use crate::config::{Camera, Config, Gates, Model};
+use crate::detect::Detector;
 use crate::dispatch::Dispatch;
 use crate::event::CameraStatus;
 use crate::frame::{CameraId, CameraState};
+use crate::health::Link;
 
 /// Seconds without pictures after which nobody can say whether an open incident is still there. Longer than the
 /// reboot of a camera, a switch or a street cabinet.
-const LOST_AFTER: Duration = Duration::from_secs(600);
+pub const LOST_AFTER: Duration = Duration::from_secs(600);
+
+/// How often a camera's health is told of its connection.
+const LINK_EVERY: Duration = Duration::from_secs(5);
+
+/// What is known of a camera's health is kept so often, in seconds: it changes over days, and flash wears out.
+const HEALTH_KEPT_EVERY_S: u64 = 600;
 
 /// All cameras of the config in force.
 pub struct Cameras {
@@ -37,6 +47,7 @@ pub struct Cameras {
     away: Away,
     states: States,
     load: Load,
+    started: Instant,
 }
 
 /// A camera that runs, and what it runs with: as long as that stays the same, a reload does not touch it.
@@ -44,11 +55,55 @@ struct Running {
     camera: Arc<Camera>,
     settings: Settings,
     post: PostBox,
+    counters: Arc<Counters>,
+    condition: Arc<Condition>,
+    linked: Linked,
     station: Arc<Station>,
     /// Whether it is to be connected now.
     wanted: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+}
+
+impl Running {
+    /// What is known of its health, as JSON.
+    fn health(&self) -> Option<(CameraId, String)> {
+        Some((self.camera.id.clone(), self.condition.checkpoint()?))
+    }
+}
+
+/// What a camera's health was last told of its connection.
+#[derive(Default)]
+struct Linked {
+    at: Duration,
+    units: u64,
+    online: bool,
+}
+
+impl Linked {
+    fn tell(&mut self, condition: &Condition, counters: &Counters, now: Duration) {
+        let state = condition.state();
+        let online = state == CameraState::Online;
+        let passed = now.saturating_sub(self.at);
+        if online == self.online && passed < LINK_EVERY {
+            return;
+        }
+        let units = counters.units.load(Relaxed);
+        let pictures = u32::try_from(units.saturating_sub(self.units)).unwrap_or(u32::MAX);
+        let ahead_ms =
+            Some(counters.ahead_ms.load(Relaxed)).filter(|&ms| online && pictures > 0 && ms != i64::MIN);
+        condition.link(&Link {
+            at: now,
+            wall: Timestamp::now(),
+            state,
+            // It has only just come up: nothing is known of its pictures.
+            seconds: if online && !self.online { 0.0 } else { passed.as_secs_f64() },
+            pictures,
+            declared_fps: None,
+            ahead_s: ahead_ms.map(|ms| ms as f64 / 1000.0),
+        });
+        *self = Self { at: now, units, online };
+    }
 }
 
 /// What a camera's analysis is made with, besides the camera's own settings.
@@ -141,6 +196,7 @@ impl Cameras {
             away: Away::default(),
             states,
             load: Load::new(pool.cores()),
+            started: Instant::now(),
         }
     }
 
@@ -164,9 +220,11 @@ impl Cameras {
         let retired: Vec<Running> = others.into_values().collect();
         retired.iter().for_each(|running| _ = running.stop.send_replace(true));
         let mut changed = 0;
+        let mut health = Vec::new();
         for running in &retired {
             let id = &running.camera.id;
             running.station.over().await;
+            health.extend(running.health());
             self.load.forget(id);
             if wanted.contains_key(id) {
                 changed += 1;
@@ -175,6 +233,7 @@ impl Cameras {
             self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
             self.away.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         }
+        self.desk.keep_health(health);
         let gone: Vec<CameraId> = (retired.iter().map(|running| &running.camera.id))
             .chain(self.disabled.keys())
             .filter(|id| !is_configured(config, id))
@@ -205,13 +264,7 @@ impl Cameras {
             // Loading reads a file and may compile kernels for seconds; cameras that run have threads of their own.
             match tokio::task::block_in_place(|| self.detectors.get(&config.models, &camera.model)) {
                 Ok(detector) => {
-                    let analysis = Analysis::resume(
-                        Arc::new(camera.clone()),
-                        Some(detector),
-                        Arc::clone(&self.desk),
-                        Timestamp::now(),
-                    );
-                    self.run(config, camera, analysis, pool);
+                    self.run(config, Arc::new(camera.clone()), detector, pool);
                 }
                 Err(error) => self.disable(&camera.id, &camera.name, error.to_string()),
             }
@@ -224,14 +277,15 @@ impl Cameras {
         self.patrols.set(config, members.collect());
     }
 
-    fn run(
-        &mut self,
-        config: &Config,
-        camera: &Camera,
-        (analysis, media_now): (Analysis, Option<Duration>),
-        pool: &Pool,
-    ) {
-        let camera = Arc::new(camera.clone());
+    fn run(&mut self, config: &Config, camera: Arc<Camera>, detector: Detector, pool: &Pool) {
+        let condition = Arc::new(Condition::new(&camera, &self.desk, self.dispatch.clone()));
+        let (analysis, media_now) = Analysis::resume(
+            Arc::clone(&camera),
+            Some(detector),
+            Arc::clone(&self.desk),
+            Arc::clone(&condition),
+            Timestamp::now(),
+        );
         let post = analysis.post().clone();
         self.disabled.remove(&camera.id);
         self.load.watch(&camera, post.clone());
@@ -241,22 +295,60 @@ impl Cameras {
             intake,
             station: Arc::clone(&station),
             queue: Arc::clone(pool.queue()),
-            states: self.listener(&camera),
+            states: self.listener(&camera, &condition),
         };
         let (stop, stopped) = watch::channel(false);
         // Who is visited in turn is connected when its patrol says so.
         let (wanted, is_wanted) = watch::channel(!camera.patrolled);
         let counters = Arc::new(Counters::default());
-        let task = camera::run_while(Arc::clone(&camera), live, counters, stopped, is_wanted, media_now);
+        let task = camera::run_while(
+            Arc::clone(&camera),
+            live,
+            Arc::clone(&counters),
+            stopped,
+            is_wanted,
+            media_now,
+        );
         let settings = Settings::of(&camera, config);
-        let running = Running { settings, post, station, wanted, stop, task: tokio::spawn(task), camera };
+        let running = Running {
+            settings,
+            post,
+            counters,
+            condition,
+            linked: Linked::default(),
+            station,
+            wanted,
+            stop,
+            task: tokio::spawn(task),
+            camera,
+        };
         self.running.insert(running.camera.id.clone(), running);
     }
 
     fn disable(&mut self, id: &CameraId, name: &str, reason: String) {
         tracing::error!(camera = %id, "disabled: {reason}");
-        publish(self.dispatch.as_deref(), status(id, name, CameraState::Disabled, Some(reason.clone())));
+        if let Some(dispatch) = &self.dispatch {
+            dispatch.set_camera_status(CameraStatus {
+                camera: id.clone(),
+                name: name.to_owned(),
+                state: CameraState::Disabled,
+                detail: Some(reason.clone()),
+                since: Timestamp::now(),
+                checks: BTreeMap::new(),
+                faults: Vec::new(),
+            });
+        }
         self.disabled.insert(id.clone(), reason);
+    }
+
+    /// The shared side of a camera that runs, and what its connection is doing.
+    pub fn post(&self, camera: &CameraId) -> Option<(&PostBox, CameraState)> {
+        self.running.get(camera).map(|running| (&running.post, running.condition.state()))
+    }
+
+    /// The condition of a camera that runs.
+    pub fn condition(&self, camera: &CameraId) -> Option<&Arc<Condition>> {
+        self.running.get(camera).map(|running| &running.condition)
     }
 
     /// How many run.
@@ -281,6 +373,24 @@ impl Cameras {
         }
     }
 
+    /// To be called about once a second: tells every camera's health how its connection is.
+    pub fn examine(&mut self) {
+        let now = self.started.elapsed();
+        for running in self.running.values_mut() {
+            // Who is not wanted now is not away.
+            if *running.wanted.borrow() {
+                running.linked.tell(&running.condition, &running.counters, now);
+            }
+        }
+    }
+
+    /// What is known of the health of cameras whose turn it is to have it kept over a restart, a few in each second.
+    pub fn health_due(&self, second: u64) -> Vec<(CameraId, String)> {
+        let is_due = |index: usize| (index as u64 + second) % HEALTH_KEPT_EVERY_S == HEALTH_KEPT_EVERY_S - 1;
+        let due = self.running.values().enumerate().filter(|(index, _)| is_due(*index));
+        due.filter_map(|(_, running)| running.health()).collect()
+    }
+
     /// To be called about once a second: measures what cameras cost and settles who waits. `cores` is what the threads
     /// really had, if that is known.
     pub fn settle(&mut self, cores: Option<f64>) {
@@ -298,21 +408,23 @@ impl Cameras {
         (self.load.figures(state), self.disabled.iter().map(disabled).collect())
     }
 
-    /// Ends all cameras; waits until their connections are closed.
-    pub async fn stop(self) {
+    /// Ends all cameras; waits until their connections are closed. Gives what is known of their health.
+    pub async fn stop(self) -> Vec<(CameraId, String)> {
         self.running.values().for_each(|running| _ = running.stop.send_replace(true));
+        let health = self.running.values().filter_map(Running::health).collect();
         for running in self.running.into_values() {
             let _ = running.task.await; // A panic in there has been reported by the hook.
         }
         self.patrols.stopped().await;
+        health
     }
 
-    fn listener(&self, camera: &Camera) -> StateListener {
-        let dispatch = self.dispatch.clone();
+    fn listener(&self, camera: &Camera, condition: &Arc<Condition>) -> StateListener {
+        let condition = Arc::clone(condition);
         let states = Arc::clone(&self.states);
         let away = Arc::clone(&self.away);
         away.lock().unwrap_or_else(PoisonError::into_inner).insert(camera.id.clone(), Some(Instant::now()));
-        let (id, name) = (camera.id.clone(), camera.name.clone());
+        let id = camera.id.clone();
         Box::new(move |state, detail| {
             states.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), state);
             let mut away = away.lock().unwrap_or_else(PoisonError::into_inner);
@@ -322,22 +434,11 @@ impl Cameras {
             };
             drop(away);
             tracing::info!(camera = %id, ?state, "{}", detail.as_deref().unwrap_or_default());
-            publish(dispatch.as_deref(), status(&id, &name, state, detail));
+            condition.connection(state, detail);
         })
     }
 }
 
-fn status(id: &CameraId, name: &str, state: CameraState, detail: Option<String>) -> CameraStatus {
-    CameraStatus { camera: id.clone(), name: name.to_owned(), state, detail, since: Timestamp::now() }
-}
-
 fn is_configured(config: &Config, camera: &CameraId) -> bool {
     config.cameras.iter().any(|c| c.id == *camera) || config.disabled.iter().any(|c| c.id == *camera)
-}
-
-/// Without a broker there is nobody to tell.
-fn publish(dispatch: Option<&Dispatch>, status: CameraStatus) {
-    if let Some(dispatch) = dispatch {
-        dispatch.set_camera_status(status);
-    }
 }

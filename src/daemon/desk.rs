@@ -8,15 +8,16 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use uuid::Uuid;
 
-use crate::config::{Camera, Config, Gates, Model, Zone};
+use crate::config::{Camera, Config, Gates, Hours, Model, Scenario, Zone};
 use crate::detect::foreground::Light;
 use crate::detection::ModelStamp;
 use crate::event::{EvidenceKind, EvidenceRef, Incident, IncidentEvent, RecheckOutcome};
 use crate::evidence::{self, Archive, EvidenceError, References};
 use crate::frame::{AccessUnit, CameraId, Captured, Picture};
-use crate::geometry::BBox;
+use crate::geometry::{BBox, Polygon};
+use crate::health::{self, Change, Status};
 use crate::incident::{IncidentError, Incidents, envelope};
-use crate::observation::Observation;
+use crate::observation::{Observation, Stage};
 use crate::scene::Checkpoint;
 use crate::store::{PendingRecheck, Store};
 
@@ -46,6 +47,7 @@ pub struct Desk {
     /// The one in force.
     config: RwLock<Arc<Config>>,
     incidents: Mutex<Incidents>,
+    store: Store,
     archive: Archive,
     references: References,
     listener: Listener,
@@ -62,9 +64,9 @@ impl Desk {
     ) -> Result<Self, super::DaemonError> {
         let archive = Archive::open(&config.node.data_dir)?;
         let references = References::open(&config.node.data_dir)?;
-        let incidents = Mutex::new(Incidents::open(store, Arc::clone(&config))?);
+        let incidents = Mutex::new(Incidents::open(store.clone(), Arc::clone(&config))?);
         let config = RwLock::new(config);
-        Ok(Self { config, incidents, archive, references, listener, speaks })
+        Ok(Self { config, incidents, store, archive, references, listener, speaks })
     }
 
     /// Puts a new config in force; what it took away is closed.
@@ -217,6 +219,69 @@ impl Desk {
             tracing::warn!(%camera, "its dwell times begin anew: what was kept of them cannot be read: {error}");
             None
         })
+    }
+
+    /// What was learnt of a camera's empty zones in an earlier run; what cannot be read is learnt anew.
+    pub fn ground_of(&self, camera: &CameraId) -> Option<Vec<u8>> {
+        self.store.ground(camera).ok()?
+    }
+
+    /// Keeps what was learnt of a camera's empty zones over a restart.
+    pub fn keep_ground(&self, camera: &CameraId, bytes: Vec<u8>) {
+        if let Err(error) = self.store.put_ground(camera, bytes) {
+            tracing::error!(%camera, "what was learnt of its empty zones is not kept: {error}");
+        }
+    }
+
+    /// What was kept of a camera's health; what cannot be read is learnt anew.
+    pub fn health_of(&self, camera: &CameraId) -> Option<health::Checkpoint> {
+        serde_json::from_str(&self.store.health(camera).ok()??).ok()
+    }
+
+    /// Keeps what is known of cameras' health over a restart.
+    pub fn keep_health(&self, known: Vec<(CameraId, String)>) {
+        if let Err(error) = self.store.put_health(known) {
+            tracing::error!("what is known of the cameras' health is not kept: {error}");
+        }
+    }
+
+    /// A check of a camera's health has changed: opens or closes an incident of the camera itself.
+    pub fn health_changed(
+        &self,
+        camera: &Camera,
+        change: &Change,
+        at: &Captured,
+        evidence: Vec<EvidenceRef>,
+    ) {
+        // Also what was never known to be wrong may be: before a kill, say.
+        let is = change.to == Status::Abnormal;
+        let config = self.config();
+        let Some(scenario) = config.scenarios.get(Scenario::CAMERA) else { return };
+        let title = change.check.title();
+        let zone = Zone {
+            id: format!("{}.{}", Scenario::CAMERA, change.check.name()).as_str().into(),
+            name: format!("{} {}", title.zh, title.en),
+            revision: String::new(),
+            polygon: Polygon::whole_picture(),
+            scenario: Arc::clone(scenario),
+            rule: scenario.rule.clone(),
+            hours: Hours::default(),
+            facade: None,
+        };
+        let seen = Observation {
+            zone: zone.id.clone(),
+            stage: if is { Stage::Confirmed } else { Stage::Cleared },
+            first_seen: *at,
+            confirmed_at: is.then_some(*at),
+            last_seen: *at,
+            at: *at,
+            dwell_s: 0.0,
+            unseen_s: 0.0,
+            coverage: 0.0,
+            objects: Vec::new(),
+            trajectory: None,
+        };
+        self.observe(camera, &zone, &seen, None, evidence);
     }
 
     /// Notes that a camera's picture was analysed.

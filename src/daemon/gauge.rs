@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What happened to a camera's access units.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Access units received.
     pub units: u64,
@@ -23,6 +24,8 @@ pub struct Counts {
     pub unchanged: u64,
     /// Of those inferred all the same in shadow mode, how many showed something new in a zone.
     pub unchanged_missed: u64,
+    /// Pictures that were not analysed because the camera was not well: black, covered, moved, frozen.
+    pub blind: u64,
     /// Pictures that waited for a thread until a newer one made them superfluous.
     pub overtaken: u64,
 }
@@ -38,6 +41,7 @@ impl std::ops::AddAssign for Counts {
         self.quiet_missed += more.quiet_missed;
         self.unchanged += more.unchanged;
         self.unchanged_missed += more.unchanged_missed;
+        self.blind += more.blind;
         self.overtaken += more.overtaken;
     }
 }

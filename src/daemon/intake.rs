@@ -13,6 +13,7 @@ use crate::camera::Ring;
 use crate::config::{Camera, Gates, RuleKind, Zone};
 use crate::event::EvidenceRef;
 use crate::frame::{AccessUnit, CameraId, Captured};
+use crate::observation::ZoneId;
 use crate::sampler::activity::{Activity, Standing, Verdict};
 use crate::sampler::{Decode, Need, Sampler};
 
@@ -42,8 +43,8 @@ pub struct Post {
     pub spent: Duration,
     /// If it is visited in turn with others: how that stands.
     pub turn: Option<Turn>,
-    /// Somebody who wants a picture now.
-    pub asked: Option<Asked>,
+    /// Those who want a picture now.
+    pub asked: Vec<Asked>,
     /// A picture is to be looked at at once, however short the time since the last look.
     hurry: bool,
 }
@@ -57,16 +58,24 @@ pub struct Turn {
     pub round_s: f64,
 }
 
-/// Where the picture goes that a poll asks for.
-pub type Asked = mpsc::UnboundedSender<Polled>;
+/// A picture that somebody wants now.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Where it goes.
+    pub to: mpsc::UnboundedSender<Polled>,
+    /// If given, it is looked at, and this zone is told of.
+    pub zone: Option<ZoneId>,
+}
 
-/// A camera's answer to a poll.
+/// A camera's answer.
 #[derive(Debug)]
 pub struct Polled {
     /// Which camera.
     pub camera: CameraId,
     /// Its picture, masked and redacted, and when it was captured; `None`: it could not be made.
     pub picture: Option<(Captured, EvidenceRef)>,
+    /// The zone that was asked about, and whether something that it watches for is there; `None`: that cannot be told.
+    pub zone: Option<(ZoneId, Option<bool>)>,
 }
 
 impl Post {
@@ -110,7 +119,7 @@ impl PostBox {
             shown: Vec::new(),
             spent: Duration::ZERO,
             turn: None,
-            asked: None,
+            asked: Vec::new(),
             hurry: false,
         })))
     }
@@ -154,7 +163,7 @@ pub enum Work {
     Forward(Vec<AccessUnit>),
     /// Decode this unit with the camera's own decoder; every picture counts.
     InOrder(AccessUnit),
-    /// Decode this key picture for a poll.
+    /// Decode this key picture for somebody who asked.
     Poll(AccessUnit, Asked),
     /// Only see whether clips are complete and what the rules want now.
     Tend,
@@ -214,7 +223,7 @@ impl Intake {
         }
     }
 
-    /// Takes the next access unit; gives what is to be done because of it: at most an answer to a poll, and something else.
+    /// Takes the next access unit; gives what is to be done because of it: answers to those who asked, and something else.
     pub fn take(&mut self, unit: AccessUnit) -> impl Iterator<Item = Task> + use<> {
         let at = unit.captured;
         let post = self.post.clone();
@@ -249,7 +258,7 @@ impl Intake {
         post.ring.push(unit.clone());
         let clip_due = post.clip_due.is_some_and(|due| at.media >= due);
         let newest_key = || post.ring.newest_key().cloned();
-        let polled = post.asked.is_some().then(newest_key).flatten();
+        let polled = (!post.asked.is_empty()).then(newest_key).flatten();
         // A visit begins with the picture that is there, instead of waiting for the next one.
         let seen = |key: &AccessUnit| self.sampler.last_looked() >= Some(key.captured.media);
         let at_once = (post.hurry && need.picture_every_s.is_some()).then(newest_key).flatten();
@@ -266,7 +275,9 @@ impl Intake {
             Some(Work::Forward(_)) => self.sampler.looked(at.media),
             _ => {}
         }
-        let polled = polled.and_then(|key| Some(Work::Poll(key, post.asked.take()?)));
+        let asked = if polled.is_some() { std::mem::take(&mut post.asked) } else { Vec::new() };
+        let polled =
+            asked.into_iter().zip(polled.into_iter().cycle()).map(|(asked, key)| Work::Poll(key, asked));
         let tend = || {
             let long_ago = self.last_task.is_none_or(|last| at.media.saturating_sub(last) >= TEND_EVERY);
             (self.watched && !resting && long_ago || clip_due).then_some(Work::Tend)
@@ -280,7 +291,7 @@ impl Intake {
             let deadline = arrived + within(&work, &need);
             Task { work, at, need, deadline, arrived, spared }
         };
-        polled.into_iter().chain(work).map(task)
+        polled.chain(work).map(task)
     }
 
     /// What waited was thrown away: nothing more can be decoded forward up to the next key picture.
@@ -351,6 +362,7 @@ mod tests {
             priority: 1.0,
             ring_bytes_max,
             stall_s: 10.0,
+            moves: false,
             masks: Vec::new(),
             zones: vec![zone],
         }

@@ -11,6 +11,7 @@
 
 mod analysis;
 mod cameras;
+mod condition;
 mod desk;
 mod gate;
 mod gauge;
@@ -18,6 +19,7 @@ mod intake;
 mod load;
 mod patrol;
 mod pool;
+mod recheck;
 mod reload;
 mod replay;
 mod status;
@@ -39,13 +41,15 @@ use tokio::sync::watch;
 use crate::config::{Config, Model};
 use crate::detect::{DetectError, Detector};
 use crate::dispatch::{Dispatch, DispatchError};
-use crate::event::Phase;
+use crate::event::command::{Command, CommandName, CommandReply, Refusal};
+use crate::event::{Phase, Reloaded};
 use crate::evidence::EvidenceError;
 use crate::incident::IncidentError;
 use crate::store::{Store, StoreError};
 use cameras::{Applied, Cameras};
 use desk::{Desk, Speaks};
 use pool::Pool;
+use recheck::Rechecks;
 use reload::Next;
 
 /// Why the daemon cannot start. What happens to one camera or model later is no such thing.
@@ -167,6 +171,7 @@ struct Daemon {
     dispatch: Option<Arc<Dispatch>>,
     pool: Pool,
     cameras: Cameras,
+    rechecks: Rechecks,
     swept: Option<Instant>,
     seconds: u64,
 }
@@ -187,7 +192,8 @@ impl Daemon {
         cameras.start(&config, &pool);
         let (count, disabled) = (cameras.count(), cameras.disabled());
         tracing::info!("watching {count} cameras ({disabled} disabled), config {}", config.revision);
-        Ok(Self { config, store, desk, dispatch, pool, cameras, swept: None, seconds: 0 })
+        let rechecks = Rechecks::new(store.recheck_changes());
+        Ok(Self { config, store, desk, dispatch, pool, cameras, rechecks, swept: None, seconds: 0 })
     }
 
     /// Keeps everything going until told to stop.
@@ -195,7 +201,14 @@ impl Daemon {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         // What a reload took is not made up for.
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut commands = self.dispatch.as_ref().and_then(|dispatch| dispatch.commands());
         while !*stop.borrow_and_update() {
+            let command = async {
+                match &mut commands {
+                    Some(commands) => commands.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             let asked = async {
                 match &mut file {
                     Some(file) => file.asked().await,
@@ -205,13 +218,17 @@ impl Daemon {
             let due = tokio::select! {
                 changed = stop.changed() => if changed.is_err() { break } else { false },
                 () = asked => true,
+                Some(command) = command => {
+                    self.obey(command, file.as_mut()).await;
+                    false
+                }
                 _ = second.tick() => {
                     self.tick().await;
                     file.as_mut().is_some_and(ConfigFile::has_changed)
                 }
             };
             if let Some(file) = file.as_mut().filter(|_| due) {
-                self.reload(file).await;
+                let _ = self.reload(file).await; // It has been said.
             }
         }
     }
@@ -219,10 +236,13 @@ impl Daemon {
     /// Once a second.
     async fn tick(&mut self) {
         self.cameras.tick();
+        self.cameras.examine();
         self.cameras.settle(self.pool.take_cores());
+        tokio::task::block_in_place(|| self.rechecks.tick(&self.desk, &self.cameras));
         let due = self.swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY);
         let told = self.seconds.is_multiple_of(STATUS_EVERY_S).then(|| self.status());
         self.seconds += 1;
+        let health = self.cameras.health_due(self.seconds);
         let desk = Arc::clone(&self.desk);
         let status_file = status_file(&self.config.node.data_dir);
         // All write to the disk, which may be slow.
@@ -233,6 +253,9 @@ impl Daemon {
                 tracing::debug!("cannot write {}: {error}", status_file.display());
             }
             desk.tick(Timestamp::now());
+            if !health.is_empty() {
+                desk.keep_health(health);
+            }
             if due {
                 desk.sweep(SystemTime::now());
             }
@@ -259,16 +282,56 @@ impl Daemon {
         move || Status::new(revision, figures, queue, disabled, broker, &store)
     }
 
-    /// Reads the config file and puts it in force as far as it can be.
-    async fn reload(&mut self, file: &mut ConfigFile) {
-        let loaded = match tokio::task::block_in_place(|| file.read()) {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                let file = file.path().display();
-                tracing::error!("{file} cannot be put in force, the config before stays: {error}");
-                return;
+    /// Carries out what the platform asks of the node itself, and answers.
+    async fn obey(&mut self, command: Command, file: Option<&mut ConfigFile>) {
+        let (name, id, done) = match command {
+            Command::Reload { id } => {
+                let done = match file {
+                    Some(file) => self.reload(file).await,
+                    None => Err("this gridwatch runs without a config file".to_owned()),
+                };
+                (CommandName::Reload, id, done)
+            }
+            Command::ConfirmView { id, camera } => {
+                let done = match self.cameras.condition(&camera) {
+                    Some(condition) => {
+                        tokio::task::block_in_place(|| condition.confirm_view());
+                        Ok("what the camera shows now is its view from here on".to_owned())
+                    }
+                    None => Err("the camera does not run".to_owned()),
+                };
+                (CommandName::ConfirmView, id, done)
             }
         };
+        let Some(dispatch) = &self.dispatch else { return };
+        dispatch.answer(
+            name,
+            match done {
+                Ok(detail) => CommandReply::done(id, detail),
+                Err(detail) => CommandReply::refused(Some(id), Refusal::Failed, detail),
+            },
+        );
+    }
+
+    /// Reads the config file, puts it in force as far as it can be, and says what came of it.
+    async fn reload(&mut self, file: &mut ConfigFile) -> Result<String, String> {
+        let done = self.reread(file).await;
+        match &done {
+            Ok(detail) => tracing::info!("{detail}"),
+            Err(detail) => tracing::error!("{detail}"),
+        }
+        if let Some(dispatch) = &self.dispatch {
+            let detail = done.as_ref().map_or_else(Clone::clone, Clone::clone);
+            dispatch.set_reloaded(Reloaded { at: Timestamp::now(), applied: done.is_ok(), detail });
+        }
+        done
+    }
+
+    async fn reread(&mut self, file: &mut ConfigFile) -> Result<String, String> {
+        let loaded = tokio::task::block_in_place(|| file.read()).map_err(|error| {
+            let file = file.path().display();
+            format!("{file} cannot be put in force, the config before stays: {error}")
+        })?;
         for problem in &loaded.problems {
             tracing::warn!("{problem}");
         }
@@ -276,17 +339,20 @@ impl Daemon {
         let config = Arc::new(next.config.clone());
         let (changed, removed) = self.cameras.retire(&config).await;
         let kept = self.cameras.count();
-        self.desk.reconfigure(&config);
+        tokio::task::block_in_place(|| self.desk.reconfigure(&config));
         self.cameras.start(&config, &self.pool);
+        if let Some(dispatch) = &self.dispatch {
+            dispatch.reconfigure(&config);
+        }
         self.config = config;
         let added = self.cameras.count().saturating_sub(kept + changed);
-        tracing::info!("{}", next.summary(Applied { kept, changed, added, removed }));
+        Ok(next.summary(Applied { kept, changed, added, removed }))
     }
 
     /// Stops in order; gives what all pictures went through.
     async fn stop(self) -> Counts {
         let Self { desk, dispatch, pool, cameras, .. } = self;
-        cameras.stop().await;
+        desk.keep_health(cameras.stop().await);
         let counts = pool.join().await;
         desk.tick(Timestamp::now());
         if let Some(dispatch) = dispatch.and_then(Arc::into_inner) {

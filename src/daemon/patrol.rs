@@ -126,7 +126,7 @@ async fn run(
         others: HashMap::new(),
         states,
         dispatch,
-        asked,
+        asked: Asked { to: asked, zone: None },
         poll: None,
         started: Instant::now(),
     };
@@ -241,7 +241,7 @@ impl Work<'_> {
         for camera in others {
             let online = self.state(&camera) == Some(CameraState::Online);
             match self.others.get(&camera) {
-                Some(post) if online => post.lock().asked = Some(self.asked.clone()),
+                Some(post) if online => post.lock().asked.push(self.asked.clone()),
                 Some(_) => self.missed(camera, PollMiss::Offline),
                 None => self.missed(camera, PollMiss::Disabled),
             }
@@ -249,7 +249,7 @@ impl Work<'_> {
         self.end_poll();
     }
 
-    fn answered(&mut self, Polled { camera, picture }: Polled) {
+    fn answered(&mut self, Polled { camera, picture, .. }: Polled) {
         let round = self.rounds.values_mut().find(|round| round.members.contains_key(&camera));
         if let Some(round) = round {
             round.taken.push(Event::Taken(camera.clone()));
@@ -308,7 +308,7 @@ impl Round {
                 }
                 Change::Begin(_) => post.lock().visit(),
                 Change::End(_) => post.lock().rest(),
-                Change::Take(_) => post.lock().asked = Some(asked.clone()),
+                Change::Take(_) => post.lock().asked.push(asked.clone()),
                 Change::Missed(..) | Change::Polled => {}
             }
         }

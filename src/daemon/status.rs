@@ -12,7 +12,7 @@ use crate::event::{Incident, Phase};
 use crate::frame::{CameraId, CameraState};
 use crate::observation::ZoneId;
 use crate::sampler::activity::Standing;
-use crate::store::Store;
+use crate::store::{Precision, Store};
 
 /// Incidents in the status: what a person reads at a glance.
 const LATEST_MAX: usize = 8;
@@ -37,6 +37,8 @@ pub struct Status {
     pub outbox: Outbox,
     /// The connection to the broker; `None`: none is configured.
     pub broker: Option<DispatchStats>,
+    /// What the platform's verdicts of the last 30 days make of each zone.
+    pub precision: Vec<Precision>,
     /// Incidents that are open.
     pub incidents_open: usize,
     /// The incidents that changed last, newest first.
@@ -187,6 +189,7 @@ impl Status {
             disabled,
             outbox: Outbox::of(store, now),
             broker,
+            precision: store.precision(now).unwrap_or_default(),
             incidents_open: store.open_incidents().map_or(0, |open| open.len()),
             latest: latest.iter().map(LatestIncident::of).collect(),
         }

@@ -209,6 +209,29 @@ impl Check {
         &ROWS[self as usize]
     }
 
+    /// Its name in messages, as serde spells it.
+    pub fn name(self) -> &'static str {
+        const NAMES: [&str; Check::ALL.len()] = [
+            "offline",
+            "login_failed",
+            "low_frame_rate",
+            "clock_drift",
+            "signal_lost",
+            "black",
+            "snow",
+            "frozen",
+            "too_dark",
+            "too_bright",
+            "low_contrast",
+            "colour_cast",
+            "blurred",
+            "stripes",
+            "covered",
+            "moved",
+        ];
+        NAMES[self as usize]
+    }
+
     /// What it is called.
     pub fn title(self) -> Text {
         let [zh, en] = self.row().1;
@@ -240,6 +263,7 @@ mod tests {
     fn the_table_is_in_the_order_of_the_checks() {
         for (i, check) in Check::ALL.into_iter().enumerate() {
             assert_eq!(check as usize, i);
+            assert_eq!(serde_json::to_string(&check).unwrap(), format!("{:?}", check.name()));
         }
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::config::{Camera, Config, RuleKind, Zone};
+use crate::config::{Camera, Config, RuleKind, Scenario, Zone};
 use crate::detection::ModelStamp;
 use crate::event::topic::{TopicError, Topics};
 use crate::event::{
@@ -97,8 +97,11 @@ impl Incidents {
         said.extend(incidents.machine.expire(|incident| is_instant(&config, incident), hold_s(&config), now));
         said.extend(incidents.machine.close_where(
             |incident| {
-                machine::ended_by_config(incident, zone(&config, incident))
-                    .or_else(|| machine::ended_by_downtime(incident, now))
+                // What is wrong with a camera stays wrong until its health says otherwise.
+                let down = || {
+                    machine::ended_by_downtime(incident, now).filter(|_| incident.kind != Scenario::CAMERA)
+                };
+                ended_by_config(&config, incident).or_else(down)
             },
             now,
         ));
@@ -216,7 +219,10 @@ impl Incidents {
 
     /// Closes what a camera left open that has not been seen for too long: nobody knows how it went on.
     pub fn camera_lost(&mut self, camera: &CameraId, now: Timestamp) -> Result<Vec<Incident>, IncidentError> {
-        let lost = |incident: &Incident| (incident.camera.id == *camera).then_some(ClosedReason::CameraLost);
+        let lost = |incident: &Incident| {
+            let lost = incident.camera.id == *camera && incident.kind != Scenario::CAMERA;
+            lost.then_some(ClosedReason::CameraLost)
+        };
         let said = self.machine.close_where(lost, now);
         self.say(said, now)
     }
@@ -303,9 +309,7 @@ impl Incidents {
     pub fn reconcile(&mut self, config: Arc<Config>) -> Result<Vec<Incident>, IncidentError> {
         self.topics = topics(&config)?;
         let now = Timestamp::now();
-        let said = self
-            .machine
-            .close_where(|incident| machine::ended_by_config(incident, zone(&config, incident)), now);
+        let said = self.machine.close_where(|incident| ended_by_config(&config, incident), now);
         let redrawn = |zone: &Zone, incident: &Incident| zone.revision != incident.zone.revision;
         self.machine.doubt(|incident| zone(&config, incident).is_some_and(|zone| redrawn(zone, incident)));
         self.config = config;
@@ -454,6 +458,15 @@ fn hold_s(config: &Config) -> f64 {
 fn topics(config: &Config) -> Result<Option<Topics>, TopicError> {
     let node = &config.node;
     config.mqtt.as_ref().map(|mqtt| Topics::new(&mqtt.root, &node.site, &node.id)).transpose()
+}
+
+/// Why an incident cannot go on under this config. What is wrong with a camera itself goes with the camera.
+fn ended_by_config(config: &Config, incident: &Incident) -> Option<ClosedReason> {
+    if incident.kind == Scenario::CAMERA {
+        let there = config.cameras.iter().any(|camera| camera.id == incident.camera.id);
+        return (!there).then_some(ClosedReason::RuleRemoved);
+    }
+    machine::ended_by_config(incident, zone(config, incident))
 }
 
 fn zone<'a>(config: &'a Config, incident: &Incident) -> Option<&'a Zone> {

@@ -62,6 +62,7 @@ fn camera(zones: Vec<Zone>) -> Camera {
         candidates: None,
         ring_bytes_max: 0,
         stall_s: 10.0,
+        moves: false,
         masks: Vec::new(),
         zones,
     }

@@ -83,6 +83,21 @@ pub(super) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (camera, zone)
     ) STRICT;
 ",
+    "
+    -- What is known of a camera's health; opaque here.
+    CREATE TABLE health (
+        camera  TEXT PRIMARY KEY,
+        written TEXT NOT NULL,
+        json    TEXT NOT NULL
+    ) STRICT;
+
+    -- What a camera's zones look like when they are empty, as far as it was learnt; opaque here.
+    CREATE TABLE ground (
+        camera  TEXT PRIMARY KEY,
+        written TEXT NOT NULL,
+        bytes   BLOB NOT NULL
+    ) STRICT;
+",
 ];
 
 /// The newest layout this program knows.

@@ -375,6 +375,30 @@ impl Store {
         self.call(move |db| record::checkpoint(db, &camera).map_err(StoreError::Sql))
     }
 
+    /// Keeps what is known of cameras' health (opaque JSON), in place of what was kept before, in one transaction.
+    pub fn put_health(&self, known: Vec<(CameraId, String)>) -> Result<(), StoreError> {
+        let path = self.writer.path.clone();
+        self.call(move |db| record::put_health(db, &known).map_err(|e| StoreError::of(path, e)))
+    }
+
+    /// What was kept of a camera's health.
+    pub fn health(&self, camera: &CameraId) -> Result<Option<String>, StoreError> {
+        let camera = camera.clone();
+        self.call(move |db| record::health(db, &camera).map_err(StoreError::Sql))
+    }
+
+    /// Keeps what was learnt of a camera's empty zones (opaque), in place of what was kept before.
+    pub fn put_ground(&self, camera: &CameraId, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let (camera, path) = (camera.clone(), self.writer.path.clone());
+        self.call(move |db| record::put_ground(db, &camera, &bytes).map_err(|e| StoreError::of(path, e)))
+    }
+
+    /// What was kept of a camera's empty zones.
+    pub fn ground(&self, camera: &CameraId) -> Result<Option<Vec<u8>>, StoreError> {
+        let camera = camera.clone();
+        self.call(move |db| record::ground(db, &camera).map_err(StoreError::Sql))
+    }
+
     /// Makes the disk full from the page `pages` on, for tests.
     #[cfg(test)]
     pub(crate) fn limit_pages(&self, pages: i64) {

@@ -145,3 +145,35 @@ pub(super) fn checkpoint(db: &Connection, camera: &CameraId) -> rusqlite::Result
         .query_row([camera.as_str()], |row| row.get(0))
         .optional()
 }
+
+/// Keeps what is known of cameras' health.
+pub(super) fn put_health(db: &mut Connection, known: &[(CameraId, String)]) -> rusqlite::Result<()> {
+    let change = db.transaction()?;
+    for (camera, json) in known {
+        change
+            .prepare_cached("INSERT OR REPLACE INTO health (camera, written, json) VALUES (?, ?, ?)")?
+            .execute(params![camera.as_str(), Timestamp::now().to_string(), json])?;
+    }
+    change.commit()
+}
+
+/// What is known of a camera's health.
+pub(super) fn health(db: &Connection, camera: &CameraId) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT json FROM health WHERE camera = ?")?
+        .query_row([camera.as_str()], |row| row.get(0))
+        .optional()
+}
+
+/// Keeps what was learnt of a camera's empty zones.
+pub(super) fn put_ground(db: &Connection, camera: &CameraId, bytes: &[u8]) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO ground (camera, written, bytes) VALUES (?, ?, ?)")?
+        .execute(params![camera.as_str(), Timestamp::now().to_string(), bytes])?;
+    Ok(())
+}
+
+/// What was learnt of a camera's empty zones.
+pub(super) fn ground(db: &Connection, camera: &CameraId) -> rusqlite::Result<Option<Vec<u8>>> {
+    db.prepare_cached("SELECT bytes FROM ground WHERE camera = ?")?
+        .query_row([camera.as_str()], |row| row.get(0))
+        .optional()
+}

@@ -136,7 +136,7 @@ pub(super) fn standing(db: &mut Connection, since: Timestamp) -> rusqlite::Resul
 }
 
 /// How a zone's incidents of a kind were judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Precision {
     /// The camera.
     pub camera: CameraId,

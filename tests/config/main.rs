@@ -407,7 +407,8 @@ fn built_in_scenarios_are_sound() {
             "illegal_parking",
             "store_spill",
             "street_vending",
-            "thrown_object"
+            "thrown_object",
+            "video_quality"
         ]
     );
     // As operators' files they would raise no problem either.

@@ -17,7 +17,7 @@ use broker::{Broker, Heard, Listener, free_port};
 use gridwatch::detection::ModelStamp;
 use gridwatch::dispatch::Dispatch;
 use gridwatch::event::{
-    CameraStatus, ClosedReason, EvidenceKind, EvidenceRef, IncidentEvent, Verdict, VerdictKind,
+    CameraStatus, ClosedReason, EvidenceKind, EvidenceRef, Fault, IncidentEvent, Verdict, VerdictKind,
 };
 use gridwatch::frame::CameraState;
 use gridwatch::observation::Stage;
@@ -131,6 +131,13 @@ fn every_message_is_what_the_contract_says() {
             state,
             detail: Some("because".into()),
             since: Timestamp::now(),
+            checks: [("moved".to_owned(), 2), ("black".to_owned(), 1)].into(),
+            faults: vec![Fault {
+                check: "moved".into(),
+                title: gridwatch::config::Text { zh: "画面移位".into(), en: "camera moved".into() },
+                reason: None,
+                since: Some(Timestamp::now()),
+            }],
         });
     }
     dispatch.forget_camera(&"camera-0".into());
@@ -228,6 +235,8 @@ fn statuses_are_retained_and_the_will_says_offline() {
         state,
         detail: None,
         since: Timestamp::now(),
+        checks: std::collections::BTreeMap::new(),
+        faults: Vec::new(),
     };
     dispatch.set_camera_status(status(CameraState::Connecting));
     dispatch.set_camera_status(status(CameraState::Online));

@@ -104,6 +104,7 @@ impl Watch {
             candidates: None,
             ring_bytes_max: 1 << 20,
             stall_s: 3.0,
+            moves: false,
             masks: vec![],
             zones: vec![],
         };
