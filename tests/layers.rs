@@ -38,7 +38,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("retina", &["src/camera/rtsp.rs"]),
     ("ffmpeg_next", &["src/decode/", "src/camera/clip", "src/evidence/clip.rs", "src/evidence/annotate.rs"]),
     ("ort", &["src/detect/session.rs"]),
-    ("rumqttc", &["src/dispatch/mqtt.rs"]),
+    ("rumqttc", &["src/dispatch/wire.rs"]),
+    ("tokio_rustls", &["src/dispatch/tls.rs"]),
     ("rusqlite", &["src/store"]),
     ("rtsp_types", &["src/simulate/"]),
 ];

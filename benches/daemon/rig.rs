@@ -55,15 +55,7 @@ impl Broker {
     }
 
     fn settings(&self) -> Mqtt {
-        Mqtt {
-            host: "127.0.0.1".into(),
-            port: self.port,
-            credentials: None,
-            root: "gridwatch".into(),
-            keep_alive_s: 30,
-            publish_evidence: true,
-            batch: 32,
-        }
+        Mqtt::plain("127.0.0.1", self.port, "gridwatch")
     }
 
     /// Hears everything under these filters from now on.

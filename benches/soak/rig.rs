@@ -139,15 +139,7 @@ impl Broker {
 
     /// How to reach it.
     pub fn settings(&self) -> Mqtt {
-        Mqtt {
-            host: "127.0.0.1".into(),
-            port: self.port,
-            credentials: None,
-            root: "gridwatch".into(),
-            keep_alive_s: 30,
-            publish_evidence: true,
-            batch: 1_000,
-        }
+        Mqtt { batch: 1_000, ..Mqtt::plain("127.0.0.1", self.port, "gridwatch") }
     }
 }
 

@@ -53,15 +53,7 @@ pub fn run(args: WatchArgs) -> anyhow::Result<()> {
         return follow(data_dir, &mut printer);
     }
     if let Some(host) = args.host {
-        let mqtt = Mqtt {
-            host,
-            port: args.port,
-            credentials: None,
-            root: args.root,
-            keep_alive_s: 30,
-            publish_evidence: true,
-            batch: 32,
-        };
+        let mqtt = Mqtt::plain(&host, args.port, &args.root);
         return listen(&mqtt, &mut printer);
     }
     let Some(path) = &args.config else {

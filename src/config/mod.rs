@@ -29,7 +29,7 @@ pub use evidence::Evidence;
 pub use hours::Hours;
 pub use load::{Loaded, load};
 pub use model::{Model, Provider, SHIPPED_MODEL};
-pub use mqtt::Mqtt;
+pub use mqtt::{ClientCertificate, Mqtt, MqttVersion, Tls};
 pub use node::{Gates, Node};
 pub use patrol::{Connected, PatrolPlan};
 pub use place::Place;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::mqtt::{Arrival, Connection, Dial, MqttError, Outbound, PACKET_BYTES_MAX};
 use super::reply::Reply;
 use super::{Shared, json, reply, verdict};
-use crate::event::NodeState;
+use crate::event::{NodeState, NodeStatus};
 use crate::store::{MessageKind, OutboxRow, Payload, StoreError};
 
 /// Bytes of one batch: bounds memory and how much is sent twice after a lost connection; 40 pictures of 200 kB.
@@ -99,6 +99,7 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
     connection.subscribe(&shared.topics.camera_statuses())?;
     connection.subscribe(&shared.topics.commands())?;
     say_node(shared, &mut connection, NodeState::Online).await?;
+    connection.subscribe(&shared.topics.node_status())?; // Now, so that what it had kept is not heard.
     {
         let mut cameras = shared.cameras.lock().unwrap_or_else(PoisonError::into_inner);
         cameras.unsaid = cameras.status.keys().cloned().collect();
@@ -141,13 +142,20 @@ async fn run_once(shared: &Shared, suspect: &mut Suspect, broker: &str) -> Resul
 }
 
 /// Reads what came in, and only then tells the broker so. A retained status of a camera that the config does not have
-/// (any more) is a ghost of an earlier config, and taken away.
+/// (any more) is a ghost of an earlier config, and taken away; a word that this node is gone is contradicted.
 async fn take(shared: &Shared, connection: &mut Connection, arrival: &Arrival) -> Result<(), Ended> {
     if let Some(camera) = shared.topics.camera_of_status(arrival.topic()) {
         if arrival.retained() && !arrival.payload().is_empty() && !shared.is_known(&camera) {
             tracing::info!(%camera, "retained status of a camera that is not in the config is taken away");
             let gone = Outbound { topic: arrival.topic().to_owned(), payload: Vec::new(), retained: true };
-            connection.publish(vec![gone], &mut Vec::new()).await?;
+            unless_refused(connection.publish(vec![gone], &mut Vec::new()).await)?;
+        }
+    } else if arrival.topic() == shared.topics.node_status() {
+        // The will of an earlier connection, or of a process before us: who reads it later must not think us gone.
+        let status = serde_json::from_slice::<NodeStatus>(arrival.payload());
+        if status.is_ok_and(|said| said.state == NodeState::Offline) && shared.stopping().is_none() {
+            tracing::info!("a late will says that this node is gone: contradicted");
+            say_node(shared, connection, NodeState::Online).await?;
         }
     } else if let Some(name) = shared.topics.command_of(arrival.topic()) {
         if let Some(name) = name {
@@ -167,7 +175,18 @@ async fn take(shared: &Shared, connection: &mut Connection, arrival: &Arrival) -
 async fn say_node(shared: &Shared, connection: &mut Connection, state: NodeState) -> Result<(), MqttError> {
     let payload = json(&shared.node_status(state));
     let message = Outbound { topic: shared.topics.node_status(), payload, retained: true };
-    connection.publish(vec![message], &mut Vec::new()).await
+    unless_refused(connection.publish(vec![message], &mut Vec::new()).await)
+}
+
+/// A status or a reply that the broker does not take holds up no incident.
+pub(super) fn unless_refused(said: Result<(), MqttError>) -> Result<(), MqttError> {
+    match said {
+        Err(error @ MqttError::NotTaken { .. }) => {
+            tracing::warn!(%error, "status or reply");
+            Ok(())
+        }
+        said => said,
+    }
 }
 
 /// Says the status of every camera that the broker has not heard.
@@ -191,7 +210,7 @@ async fn say_cameras(shared: &Shared, connection: &mut Connection) -> Result<(),
             return Ok(());
         }
         // What is lost here with the connection is said again on the next one.
-        connection.publish(messages, &mut Vec::new()).await?;
+        unless_refused(connection.publish(messages, &mut Vec::new()).await)?;
     }
 }
 
@@ -233,10 +252,18 @@ async fn deliver(shared: &Shared, connection: &mut Connection, suspect: &mut Sus
         shared.store.outbox_remove(hopeless)?;
     }
     let mut acknowledged = Vec::with_capacity(ids.len());
-    let sent = connection.publish(messages, &mut acknowledged).await;
+    let mut sent = connection.publish(messages, &mut acknowledged).await;
     shared.counts.acknowledged.fetch_add(acknowledged.len() as u64, Ordering::Relaxed);
     for incident in acknowledged.iter().filter_map(|&index| statements[index]) {
         tracing::debug!(target: LATENCY, %incident, "acknowledged");
+    }
+    if let Err(MqttError::NotTaken { index, reason }) = &sent
+        && statements[*index].is_none()
+    {
+        tracing::warn!("given up: the broker does not take a picture: {reason}");
+        shared.counts.undeliverable.fetch_add(1, Ordering::Relaxed);
+        shared.store.outbox_remove(vec![ids[*index]])?;
+        sent = Ok(());
     }
     if sent.is_err() && acknowledged.is_empty() {
         suspect.lost = if suspect.row == first { suspect.lost + 1 } else { 1 };

@@ -10,7 +10,9 @@ mod connection;
 mod mqtt;
 mod pace;
 mod reply;
+mod tls;
 mod verdict;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use super::connection::unless_refused;
 use super::mqtt::{Connection, MqttError, Outbound, PACKET_BYTES_MAX};
 use super::{Shared, json};
 use crate::event::command::{CommandName, CommandReply};
@@ -79,7 +80,7 @@ pub(super) async fn say(shared: &Shared, connection: &mut Connection) -> Result<
             replies.iter().flat_map(|reply| messages(&shared.topics, &shared.data_dir, reply)).collect();
         // What is lost here with the connection is said again on the next one, if that comes soon.
         for some in chunks(messages, shared.mqtt.batch.max(1)) {
-            connection.publish(some, &mut Vec::new()).await?;
+            unless_refused(connection.publish(some, &mut Vec::new()).await)?;
         }
         shared.replies.said(&replies);
     }

@@ -30,7 +30,7 @@ fn keys(taken: &[Taken]) -> Vec<String> {
 #[test]
 fn whatever_a_broker_does_all_arrives_in_order() {
     use Act::*;
-    let scripts: Vec<(&str, Vec<Act>)> = vec![
+    let scripts = [
         ("obeys", vec![Obey]),
         ("hangs up in mid-batch", vec![HangUpAt(1), HangUpAt(3), HangUpAt(20), Obey]),
         ("acknowledges nothing, then hangs up", vec![SwallowThenHangUp(1), SwallowThenHangUp(7), Obey]),
@@ -41,11 +41,11 @@ fn whatever_a_broker_does_all_arrives_in_order() {
         ("is no broker", vec![Garbage, GarbageLater, Obey]),
     ];
     std::thread::scope(|scope| {
-        for (name, script) in scripts {
+        for ((name, script), version) in scripts.iter().flat_map(|s| [(s, "3.1.1"), (s, "5")]) {
             scope.spawn(move || {
                 let last = script.len() - 1;
-                let broker = Scripted::start(script);
-                let site = Site::new(Some(broker.port));
+                let broker = Scripted::start(script.clone());
+                let site = Site::speaking(broker.port, version);
                 let store = site.store();
                 let mut incidents = site.incidents(&store);
                 let mut said = site.play(&mut incidents, "gate", 0.0, 6);
@@ -67,23 +67,58 @@ fn whatever_a_broker_does_all_arrives_in_order() {
                         })
                     })
                     .collect();
-                assert_eq!(keys(&taken), want, "{name}");
+                assert_eq!(keys(&taken), want, "{name}, {version}");
                 // What was not acknowledged came again.
                 for message in taken.iter().filter(|m| !m.acknowledged) {
                     assert!(
                         taken.iter().any(|m| m.acknowledged
                             && m.payload == message.payload
                             && m.topic == message.topic),
-                        "{name}: {} was never acknowledged",
+                        "{name}, {version}: {} was never acknowledged",
                         message.topic
                     );
                 }
-                assert!(taken.iter().any(|m| m.connection >= last), "{name}: the script was played");
-                assert_eq!(dispatch.stats().undeliverable, 0, "{name}");
+                assert!(
+                    taken.iter().any(|m| m.connection >= last),
+                    "{name}, {version}: the script was played"
+                );
+                assert_eq!(dispatch.stats().undeliverable, 0, "{name}, {version}");
                 dispatch.stop(Duration::ZERO);
             });
         }
     });
+}
+
+/// In MQTT 5 a broker says what it does not take. A picture is given up at once; a statement never.
+#[test]
+fn what_a_broker_refuses() {
+    // Not authorised.
+    let broker = Scripted::start(vec![Act::Deny("/2.jpg", 0x87)]);
+    let site = Site::speaking(broker.port, "5");
+    let store = site.store();
+    let mut incidents = site.incidents(&store);
+    let said = site.play(&mut incidents, "gate", 0.0, 4);
+    let dispatch = dispatch(&site, &store);
+    drained(&store);
+    assert_eq!((dispatch.stats().undeliverable, dispatch.stats().connections), (1, 1));
+    let ids: Vec<_> = said.iter().map(|incident| format!("{}/{}", incident.incident, incident.seq)).collect();
+    let got: Vec<_> = keys(&broker.taken()).into_iter().filter(|key| !key.contains("/evidence/")).collect();
+    assert_eq!(got, ids);
+    drop(dispatch);
+
+    // Quota exceeded, twice.
+    let deny = Act::Deny("/incidents/fire_lane", 0x97);
+    let broker = Scripted::start(vec![deny, deny, Act::Obey]);
+    let site = Site::speaking(broker.port, "5");
+    let store = site.store();
+    let mut incidents = site.incidents(&store);
+    let said = site.play(&mut incidents, "gate", 0.0, 4);
+    let dispatch = self::dispatch(&site, &store);
+    drained(&store);
+    assert_eq!((dispatch.stats().undeliverable, dispatch.stats().connections), (0, 3));
+    let ids: Vec<_> = said.iter().map(|incident| format!("{}/{}", incident.incident, incident.seq)).collect();
+    let got: Vec<_> = keys(&broker.taken()).into_iter().filter(|key| !key.contains("/evidence/")).collect();
+    assert_eq!(got, ids);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod polls;
 mod proxy;
 mod scripted;
 mod site;
+mod tls;
 mod verdicts;
 mod watch;
 
@@ -23,6 +24,7 @@ use gridwatch::frame::CameraState;
 use gridwatch::observation::Stage;
 use gridwatch::store::Store;
 use jiff::Timestamp;
+use proxy::Proxy;
 use sha2::{Digest, Sha256};
 use site::{BASE, Site, wait};
 
@@ -276,6 +278,46 @@ fn statuses_are_retained_and_the_will_says_offline() {
     drop(again);
     let will = listener.until(|m| m.topic == node && m.json()["state"] == "offline").pop().expect("one");
     assert_ne!(will.json()["boot"], alive.json()["boot"]);
+}
+
+/// A node is started again while the broker still holds the connection of the process before it.
+#[test]
+fn a_late_will_cannot_kill_a_newer_session() {
+    if !broker::installed() {
+        return;
+    }
+    let broker = Broker::start();
+    let node = format!("{BASE}/status");
+    for version in ["3.1.1", "5"] {
+        let proxy = Proxy::start();
+        proxy.lead_to(Some(broker.port));
+        let old_site = Site::speaking(proxy.port, version);
+        let old = dispatch(&old_site, &old_site.store());
+        wait("the old one is connected", || old.stats().connected);
+        let listener = Listener::start(broker.port, &node);
+        let says = |m: &Heard, state: &str| m.topic == node && m.json()["state"] == state;
+        let first = listener.until(|m| says(m, "online")).pop().expect("one").json();
+        // It cannot come back to take the session back.
+        proxy.lead_to(None);
+        let new_site = Site::speaking(broker.port, version);
+        let new = dispatch(&new_site, &new_site.store());
+        let taken_over = listener.until(|m| says(m, "online") && m.json()["boot"] != first["boot"]);
+        let boot = taken_over.last().expect("one").json()["boot"].clone();
+        // Mosquitto says no will when a session is taken over; others do, some after the fact.
+        let mut will = first.clone();
+        will["state"] = "offline".into();
+        broker.publish(&node, will.to_string().as_bytes(), true);
+        listener.until(|m| says(m, "offline"));
+        listener.until(|m| says(m, "online") && m.json()["boot"] == boot);
+        let late = Listener::start(broker.port, &node);
+        let kept = late.until(|m| m.retained).pop().expect("one").json();
+        assert_eq!((&kept["state"], &kept["boot"]), (&"online".into(), &boot), "MQTT {version}");
+        drop(old);
+        new.stop(Duration::from_secs(5));
+        let after = listener.until(|m| says(m, "offline"));
+        assert_eq!(after.last().expect("one").json()["boot"], boot);
+        assert!(listener.rest(Duration::from_millis(300)).is_empty(), "it does not contradict itself");
+    }
 }
 
 #[test]

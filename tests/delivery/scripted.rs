@@ -1,4 +1,4 @@
-//! A broker that misbehaves to order: plain sockets and the few packets of MQTT 3.1.1 that a publisher needs.
+//! A broker that misbehaves to order: plain sockets and the few packets of MQTT 3.1.1 and 5 that a publisher needs.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -21,7 +21,7 @@ pub enum Act {
     Twice,
     /// Acknowledges after this many milliseconds each.
     Late(u64),
-    /// Refuses the connection with this code.
+    /// Refuses the connection with this code of MQTT 3.1.1.
     Refuse(u8),
     /// Answers CONNECT with something that is no MQTT.
     Garbage,
@@ -29,6 +29,8 @@ pub enum Act {
     GarbageLater,
     /// Hangs up on every picture of this topic's ending; obeys otherwise.
     Allergic(&'static str),
+    /// MQTT 5: refuses every message of this topic's ending, with this code; obeys otherwise.
+    Deny(&'static str, u8),
 }
 
 /// A message as it was received; `acknowledged` once the PUBACK was written.
@@ -75,23 +77,29 @@ fn serve(mut stream: &TcpStream, act: Act, number: usize, sink: &Mutex<Vec<Taken
     stream.set_nodelay(true)?;
     let mut count = 0;
     let mut held: Option<(u16, usize)> = None;
+    let mut v5 = false;
     loop {
         let (header, body) = packet(stream)?;
         match header >> 4 {
-            1 => match act {
-                Act::Refuse(code) => return stream.write_all(&[0x20, 2, 0, code]),
-                Act::Garbage => return stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-                Act::GarbageLater => {
-                    stream.write_all(&[0x20, 2, 0, 0])?;
-                    return stream.write_all(&[0xf0, 0xff, 0xff, 0xff, 0xff, 0x7f, 1, 2, 3]);
+            1 => {
+                v5 = body[6] == 5; // After the name of the protocol.
+                let answer = |code: u8| if v5 { vec![0x20, 3, 0, code, 0] } else { vec![0x20, 2, 0, code] };
+                match act {
+                    Act::Refuse(code) => return stream.write_all(&answer(if v5 { 0x87 } else { code })),
+                    Act::Garbage => return stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+                    Act::GarbageLater => {
+                        stream.write_all(&answer(0))?;
+                        return stream.write_all(&[0xf0, 0xff, 0xff, 0xff, 0xff, 0x7f, 1, 2, 3]);
+                    }
+                    _ => stream.write_all(&answer(0))?,
                 }
-                _ => stream.write_all(&[0x20, 2, 0, 0])?,
-            },
+            }
             3 => {
                 let length = usize::from(u16::from_be_bytes([body[0], body[1]]));
                 let topic = String::from_utf8_lossy(&body[2..2 + length]).into_owned();
                 let id = u16::from_be_bytes([body[2 + length], body[3 + length]]);
-                let payload = body[4 + length..].to_vec();
+                // In MQTT 5 the length of no properties stands between.
+                let payload = body[4 + length + usize::from(v5)..].to_vec();
                 let ack = [0x40, 2, (id >> 8) as u8, id as u8];
                 if topic.ends_with("/status") {
                     stream.write_all(&ack)?;
@@ -102,6 +110,12 @@ fn serve(mut stream: &TcpStream, act: Act, number: usize, sink: &Mutex<Vec<Taken
                     && topic.ends_with(ending)
                 {
                     return Ok(());
+                }
+                if let Act::Deny(ending, code) = act
+                    && topic.ends_with(ending)
+                {
+                    stream.write_all(&[0x40, 3, ack[2], ack[3], code])?;
+                    continue;
                 }
                 let index = {
                     let mut taken = sink.lock().expect("not poisoned");
@@ -143,6 +157,7 @@ fn serve(mut stream: &TcpStream, act: Act, number: usize, sink: &Mutex<Vec<Taken
                     _ => write(id, index)?,
                 }
             }
+            8 if v5 => stream.write_all(&[0x90, 4, body[0], body[1], 0, 1])?,
             8 => stream.write_all(&[0x90, 3, body[0], body[1], 1])?,
             12 => stream.write_all(&[0xd0, 0])?,
             14 => return Ok(()),

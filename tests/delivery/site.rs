@@ -33,6 +33,13 @@ impl Site {
         Self::with(&mqtt.unwrap_or_default())
     }
 
+    /// With a broker at this port, in this version of MQTT.
+    pub fn speaking(port: u16, version: &str) -> Self {
+        Self::with(&format!(
+            "[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nroot = \"city/grid\"\nversion = \"{version}\"\n"
+        ))
+    }
+
     pub fn with(mqtt: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir_all(dir.path().join("models")).expect("made");

@@ -70,15 +70,7 @@ async fn play(args: DemoArgs) -> anyhow::Result<ExitCode> {
     screen.line(&format!("模拟摄像机 cameras    {} on rtsp://{}", clips, server.address()));
     let config = write_config(&demo, &dir, &args, broker.port, server.address().port())?;
     screen.line(&format!("配置 config           {}", config.display()));
-    let mqtt = Mqtt {
-        host: "127.0.0.1".into(),
-        port: broker.port,
-        credentials: None,
-        root: "gridwatch".into(),
-        keep_alive_s: 30,
-        publish_evidence: true,
-        batch: 32,
-    };
+    let mqtt = Mqtt::plain("127.0.0.1", broker.port, "gridwatch");
     let mut subscription = Subscription::open(&mqtt, &watch_filters(&mqtt.root)).await?;
 
     let (data, log) = (dir.join("data"), dir.join("gridwatch.log"));
