@@ -34,6 +34,7 @@
 //! | [`eval`] | labelled sets: what should have been said, and what was |
 //! | `daemon` | wires the stages; `daemon/analysis.rs` is one camera's way through all of them |
 //! | [`processor`] | processor time and memory of this process, for budgets and figures |
+//! | [`metrics`] | the text that Prometheus reads |
 //! | `cli` | one file per verb |
 //!
 //! # Invariants
@@ -72,6 +73,7 @@ pub mod frame;
 pub mod geometry;
 pub mod health;
 pub mod incident;
+pub mod metrics;
 pub mod observation;
 pub mod processor;
 pub mod rule;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// (unless the layer says so).
 const LAYERS: &[(&str, &[&str], bool)] = &[
     ("geometry", &["geometry"], false),
-    ("words", &["frame", "detection", "observation", "event", "processor"], true),
+    ("words", &["frame", "detection", "observation", "event", "processor", "metrics"], true),
     // `event` carries a few config types (level, place, text) into the contract.
     ("config", &["config"], true),
     (

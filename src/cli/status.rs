@@ -178,6 +178,8 @@ mod tests {
             ring_bytes: 1_000_000,
             packet_gate: Standing::New,
             counts: Counts { units: 250, decoded: 5, looked: 5, ..Counts::default() },
+            disconnects: 0,
+            packets_lost: 0,
         };
         let written: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         let figures = Figures {

@@ -30,7 +30,7 @@ pub use hours::Hours;
 pub use load::{Loaded, load};
 pub use model::{Model, Provider, SHIPPED_MODEL};
 pub use mqtt::{ClientCertificate, Mqtt, MqttVersion, Tls};
-pub use node::{Gates, Node};
+pub use node::{Gates, Metrics, Node};
 pub use patrol::{Connected, PatrolPlan};
 pub use place::Place;
 pub use problem::{ConfigError, Problem, Scope, Severity};

@@ -1,9 +1,11 @@
 //! `[node]`: who this box is and where it keeps its files.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::item::Item;
 use super::names::check_id;
+use super::secret::{self, Secret};
 
 /// Who this box is and where it keeps its files.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,17 @@ pub struct Node {
     pub workers: usize,
     /// Whether pictures in which nothing has changed are spared.
     pub gates: Gates,
+    /// Where Prometheus may ask, if anywhere.
+    pub metrics: Option<Metrics>,
+}
+
+/// Where Prometheus may ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// What must be sent as `Authorization: Bearer`; always there unless only this box can ask.
+    pub token: Option<Secret>,
 }
 
 /// Whether pictures in which nothing seems to have changed are spared.
@@ -61,6 +74,10 @@ pub(super) struct NodeTable {
     /// Number of digits of every `grid_code`; without it any number of digits passes.
     #[schemars(range(min = 1, max = 64))]
     pub grid_code_length: Option<usize>,
+    /// Address and port at which Prometheus may ask for `/metrics`, such as `127.0.0.1:9184`. Default: nowhere. Any but this box's own needs `metrics_token_file`.
+    pub metrics: Option<String>,
+    /// File that holds nothing but the token which must be sent as `Authorization: Bearer`, relative to this file.
+    pub metrics_token_file: Option<PathBuf>,
     /// Directory of further scenario files (`*.toml`), relative to this file; a scenario of the same id replaces the built-in one.
     pub scenarios_dir: Option<PathBuf>,
 }
@@ -81,10 +98,11 @@ impl NodeTable {
         }
         // systemd may give several directories, separated by colons; the first is ours.
         let from_systemd = || std::env::var("STATE_DIRECTORY").ok()?.split(':').next().map(PathBuf::from);
-        let data_dir = match self.data_dir {
+        let data_dir = match &self.data_dir {
             Some(data_dir) => dir.join(data_dir),
             None => from_systemd().unwrap_or_else(|| "/var/lib/gridwatch".into()),
         };
+        let metrics = self.metrics(item, dir);
         if item.failed() {
             return None;
         }
@@ -95,6 +113,32 @@ impl NodeTable {
             timezone: timezone.ok()?,
             workers: self.workers,
             gates: self.gates,
+            metrics,
         })
+    }
+
+    fn metrics(&self, item: &mut Item, dir: &Path) -> Option<Metrics> {
+        let token = self.metrics_token_file.as_ref().and_then(|file| {
+            let read = secret::read_file(&dir.join(file), "token");
+            read.map_err(|why| item.error("/metrics_token_file", why, None)).ok()
+        });
+        let Some(listen) = &self.metrics else {
+            if self.metrics_token_file.is_some() {
+                let hint = "add `metrics = \"127.0.0.1:9184\"`".to_owned();
+                item.error("/metrics_token_file", "a token without `metrics`", hint);
+            }
+            return None;
+        };
+        let Ok(listen) = listen.parse::<SocketAddr>() else {
+            let hint = "address and port, such as `127.0.0.1:9184` or `[::1]:9184`".to_owned();
+            item.error("/metrics", format!("`{listen}` is not an address with a port"), hint);
+            return None;
+        };
+        if !listen.ip().is_loopback() && self.metrics_token_file.is_none() {
+            let hint = "add `metrics_token_file`, or listen on `127.0.0.1`".to_owned();
+            item.error("/metrics", "others than this box could read the metrics without a token", hint);
+            return None;
+        }
+        Some(Metrics { listen, token: token.map(Secret::new) })
     }
 }

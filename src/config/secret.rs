@@ -114,7 +114,7 @@ impl PasswordKeys {
 
     fn read(&self, dir: &Path) -> Result<String, String> {
         if let Some(file) = &self.password_file {
-            return read_file(&dir.join(file));
+            return read_file(&dir.join(file), "password");
         }
         if let Some(variable) = &self.password_env {
             let unset = |_| format!("the environment variable `{variable}` is not set");
@@ -127,7 +127,7 @@ impl PasswordKeys {
             let Some(credentials) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
                 return Err("there is no `$CREDENTIALS_DIRECTORY`: systemd gives it to services with `LoadCredential=`".to_owned());
             };
-            return read_file(&Path::new(&credentials).join(name));
+            return read_file(&Path::new(&credentials).join(name), "password");
         }
         not_empty(self.password.clone().unwrap_or_default())
     }
@@ -138,16 +138,18 @@ fn layer_of<'a>(layers: &'a mut [&mut Item], key: &str) -> &'a mut Item {
     layers[index]
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+/// The text of a file that holds nothing but a secret, `what`; without the end of its line.
+pub(super) fn read_file(path: &Path, what: &str) -> Result<String, String> {
     let shown = path.display();
     let bytes = super::source::read_bytes(path)
-        .map_err(|e| format!("cannot read the password in `{shown}`: {}", super::source::why(&e)))?;
+        .map_err(|e| format!("cannot read the {what} in `{shown}`: {}", super::source::why(&e)))?;
     if bytes.len() > PASSWORD_BYTES_MAX {
-        return Err(format!("`{shown}` is too large to be a password"));
+        return Err(format!("`{shown}` is too large to be a {what}"));
     }
     let text =
-        super::source::utf8(&bytes).map_err(|_| format!("the password in `{shown}` is not UTF-8 text"))?;
-    not_empty(text.trim_end_matches(['\n', '\r']).to_owned())
+        super::source::utf8(&bytes).map_err(|_| format!("the {what} in `{shown}` is not UTF-8 text"))?;
+    let text = text.trim_end_matches(['\n', '\r']);
+    if text.is_empty() { Err(format!("the {what} in `{shown}` is empty")) } else { Ok(text.to_owned()) }
 }
 
 fn not_empty(password: String) -> Result<String, String> {

@@ -288,7 +288,8 @@ impl Cameras {
         );
         let post = analysis.post().clone();
         self.disabled.remove(&camera.id);
-        self.load.watch(&camera, post.clone());
+        let counters = Arc::new(Counters::default());
+        self.load.watch(&camera, post.clone(), Arc::clone(&counters));
         let intake = Intake::new(&camera, post.clone(), Arc::clone(self.load.grant()), config.node.gates);
         let station = pool.station(camera.id.clone(), analysis);
         let live = Live {
@@ -300,7 +301,6 @@ impl Cameras {
         let (stop, stopped) = watch::channel(false);
         // Who is visited in turn is connected when its patrol says so.
         let (wanted, is_wanted) = watch::channel(!camera.patrolled);
-        let counters = Arc::new(Counters::default());
         let task = camera::run_while(
             Arc::clone(&camera),
             live,

@@ -69,6 +69,11 @@ impl Desk {
         Ok(Self { config, incidents, store, archive, references, listener, speaks })
     }
 
+    /// Statements that could not be written to the disk.
+    pub fn lost(&self) -> u64 {
+        self.lock().lost()
+    }
+
     /// Puts a new config in force; what it took away is closed.
     pub fn reconfigure(&self, config: &Arc<Config>) {
         Arc::clone_from(&mut self.config.write().unwrap_or_else(PoisonError::into_inner), config);

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::intake::PostBox;
 use super::status::{CameraLoad, Figures};
+use crate::camera::Counters;
 use crate::config::Camera;
 use crate::frame::{CameraId, CameraState};
 use crate::processor;
@@ -65,6 +66,7 @@ fn rank(need: Need) -> Rank {
 struct Watched {
     camera: CameraId,
     post: PostBox,
+    line: Arc<Counters>,
     since: Instant,
     spent: Duration,
     cores: f64,
@@ -103,9 +105,9 @@ impl Load {
     }
 
     /// Counts a camera in.
-    pub fn watch(&mut self, camera: &Camera, post: PostBox) {
+    pub fn watch(&mut self, camera: &Camera, post: PostBox, line: Arc<Counters>) {
         let (since, spent) = (Instant::now(), Duration::ZERO);
-        self.cameras.push(Watched { camera: camera.id.clone(), post, since, spent, cores: 0.0 });
+        self.cameras.push(Watched { camera: camera.id.clone(), post, line, since, spent, cores: 0.0 });
     }
 
     /// Counts a camera out.
@@ -195,6 +197,8 @@ impl Watched {
             ring_bytes: post.ring.bytes() as u64,
             packet_gate: post.standing,
             counts: post.counts,
+            disconnects: self.line.disconnects.load(Relaxed),
+            packets_lost: self.line.packets_lost.load(Relaxed),
         }
     }
 }

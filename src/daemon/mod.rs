@@ -15,8 +15,10 @@ mod condition;
 mod desk;
 mod gate;
 mod gauge;
+mod http;
 mod intake;
 mod load;
+mod metrics;
 mod patrol;
 mod pool;
 mod recheck;
@@ -32,13 +34,13 @@ pub use replay::Replay;
 pub use status::{CameraLoad, DisabledCamera, Figures, LatestIncident, Outbox, Status, status_file};
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::config::{Config, Model};
+use crate::config::{self, Config, Model};
 use crate::detect::{DetectError, Detector};
 use crate::dispatch::{Dispatch, DispatchError};
 use crate::event::command::{Command, CommandName, CommandReply, Refusal};
@@ -48,6 +50,7 @@ use crate::incident::IncidentError;
 use crate::store::{Store, StoreError};
 use cameras::{Applied, Cameras};
 use desk::{Desk, Speaks};
+use metrics::{Board, Reloads, Snapshot};
 use pool::Pool;
 use recheck::Rechecks;
 use reload::Next;
@@ -174,6 +177,23 @@ struct Daemon {
     rechecks: Rechecks,
     swept: Option<Instant>,
     seconds: u64,
+    tally: Arc<Tally>,
+    reloads: Reloads,
+    metrics: Option<Metrics>,
+}
+
+/// The metrics, where the config wants them.
+struct Metrics {
+    board: Board,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Metrics {
+    fn start(config: &config::Metrics) -> Self {
+        let board = Board::default();
+        let server = metrics::serve(config.listen, config.token.clone(), Arc::clone(&board));
+        Self { board, server: tokio::spawn(server) }
+    }
 }
 
 impl Daemon {
@@ -193,7 +213,22 @@ impl Daemon {
         let (count, disabled) = (cameras.count(), cameras.disabled());
         tracing::info!("watching {count} cameras ({disabled} disabled), config {}", config.revision);
         let rechecks = Rechecks::new(store.recheck_changes());
-        Ok(Self { config, store, desk, dispatch, pool, cameras, rechecks, swept: None, seconds: 0 })
+        let metrics = config.node.metrics.as_ref().map(Metrics::start);
+        let (tally, reloads) = (Arc::clone(tally), Reloads::default());
+        Ok(Self {
+            config,
+            store,
+            desk,
+            dispatch,
+            pool,
+            cameras,
+            rechecks,
+            swept: None,
+            seconds: 0,
+            tally,
+            reloads,
+            metrics,
+        })
     }
 
     /// Keeps everything going until told to stop.
@@ -245,12 +280,17 @@ impl Daemon {
         let health = self.cameras.health_due(self.seconds);
         let desk = Arc::clone(&self.desk);
         let status_file = status_file(&self.config.node.data_dir);
+        let pin_up = self.metrics.as_ref().map(|metrics| self.pin_up(Arc::clone(&metrics.board)));
         // All write to the disk, which may be slow.
         let work = tokio::task::spawn_blocking(move || {
-            if let Some(status) = told
-                && let Err(error) = status::write_status(&status(), &status_file)
-            {
-                tracing::debug!("cannot write {}: {error}", status_file.display());
+            if let Some(status) = told {
+                let status = status();
+                if let Err(error) = status::write_status(&status, &status_file) {
+                    tracing::debug!("cannot write {}: {error}", status_file.display());
+                }
+                if let Some(pin_up) = pin_up {
+                    pin_up(status);
+                }
             }
             desk.tick(Timestamp::now());
             if !health.is_empty() {
@@ -280,6 +320,17 @@ impl Daemon {
         let broker = self.dispatch.as_ref().map(|dispatch| dispatch.stats());
         let store = self.store.clone();
         move || Status::new(revision, figures, queue, disabled, broker, &store)
+    }
+
+    /// Shows a status, with what else the metrics tell; to be called where waiting for the disk does no harm.
+    fn pin_up(&self, board: Board) -> impl FnOnce(Status) + Send + use<> {
+        let (desk, tally) = (Arc::clone(&self.desk), Arc::clone(&self.tally));
+        let reloads = self.reloads;
+        move |status| {
+            let (incidents, lost) = (tally.by_kind(), desk.lost());
+            let snapshot = Snapshot { status, incidents, lost, reloads };
+            *board.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
+        }
     }
 
     /// Carries out what the platform asks of the node itself, and answers.
@@ -316,6 +367,7 @@ impl Daemon {
     /// Reads the config file, puts it in force as far as it can be, and says what came of it.
     async fn reload(&mut self, file: &mut ConfigFile) -> Result<String, String> {
         let done = self.reread(file).await;
+        self.reloads.count(done.is_ok());
         match &done {
             Ok(detail) => tracing::info!("{detail}"),
             Err(detail) => tracing::error!("{detail}"),
@@ -351,7 +403,10 @@ impl Daemon {
 
     /// Stops in order; gives what all pictures went through.
     async fn stop(self) -> Counts {
-        let Self { desk, dispatch, pool, cameras, .. } = self;
+        let Self { desk, dispatch, pool, cameras, metrics, .. } = self;
+        if let Some(metrics) = metrics {
+            metrics.server.abort();
+        }
         desk.keep_health(cameras.stop().await);
         let counts = pool.join().await;
         desk.tick(Timestamp::now());
@@ -372,6 +427,8 @@ fn notify(state: sd_notify::NotifyState<'_>) {
 struct Tally {
     opened: std::sync::atomic::AtomicU64,
     closed: std::sync::atomic::AtomicU64,
+    /// Opened and closed, by kind: as many as there are scenarios.
+    by_kind: Mutex<BTreeMap<String, [u64; 2]>>,
 }
 
 impl Tally {
@@ -386,8 +443,17 @@ impl Tally {
                 Phase::Closed => tally.closed.fetch_add(1, Relaxed),
                 Phase::Updated => 0,
             };
+            let mut by_kind = tally.by_kind.lock().unwrap_or_else(PoisonError::into_inner);
+            let [opened, closed] = by_kind.entry(incident.kind.clone()).or_default();
+            *opened += u64::from(incident.phase == Phase::Opened);
+            *closed += u64::from(incident.phase == Phase::Closed);
+            drop(by_kind);
             tracing::info!(%camera, %zone, kind = incident.kind, phase = ?incident.phase, "{}", incident.description.en);
         })
+    }
+
+    fn by_kind(&self) -> BTreeMap<String, [u64; 2]> {
+        self.by_kind.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn counted(&self) -> Summary {

@@ -113,6 +113,10 @@ impl Next {
             wait("`workers` of [node]");
             new.workers = old.workers;
         }
+        if old.metrics != new.metrics {
+            wait("`metrics` of [node]");
+            new.metrics.clone_from(&old.metrics);
+        }
         if before.mqtt != config.mqtt {
             wait("[mqtt]");
             config.mqtt.clone_from(&before.mqtt);

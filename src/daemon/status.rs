@@ -136,6 +136,12 @@ pub struct CameraLoad {
     pub packet_gate: Standing,
     /// What happened to its pictures.
     pub counts: Counts,
+    /// Connections that were lost or given up.
+    #[serde(default)]
+    pub disconnects: u64,
+    /// RTP packets that did not arrive.
+    #[serde(default)]
+    pub packets_lost: u64,
 }
 
 impl Outbox {
