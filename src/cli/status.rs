@@ -126,6 +126,12 @@ fn screen(status: &Status, all: bool) -> String {
             c.counts.looked
         );
     }
+    for camera in &figures.cameras {
+        for fault in &camera.faults {
+            let title = fault.title();
+            let _ = writeln!(out, "\n! {} {} {}", camera.camera, title.zh, title.en);
+        }
+    }
     for DisabledCamera { camera, reason } in &status.disabled {
         let _ = writeln!(out, "\n! {camera} is disabled 已停用: {reason}");
     }
@@ -163,6 +169,7 @@ mod tests {
     use crate::daemon::{Counts, Figures, LatestIncident, Outbox};
     use crate::dispatch::DispatchStats;
     use crate::event::Phase;
+    use crate::health::Check;
     use crate::sampler::activity::Standing;
 
     #[test]
@@ -178,6 +185,7 @@ mod tests {
             ring_bytes: 1_000_000,
             packet_gate: Standing::New,
             counts: Counts { units: 250, decoded: 5, looked: 5, ..Counts::default() },
+            faults: if id == "gate-2" { vec![Check::Moved] } else { Vec::new() },
             disconnects: 0,
             packets_lost: 0,
         };
@@ -237,6 +245,8 @@ mod tests {
         camera                   state         stale s wanted s   cores  received   decoded looked at
         gate-2                   online            3.2      2.0   0.012       250         5         5
         gate-3                   stalled           3.2      2.0   0.012       250         5         5
+
+        ! gate-2 画面移位 camera moved
 
         ! gate-4 is disabled 已停用: no `url`
 

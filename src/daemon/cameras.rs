@@ -405,7 +405,13 @@ impl Cameras {
             camera: camera.clone(),
             reason: reason.clone(),
         };
-        (self.load.figures(state), self.disabled.iter().map(disabled).collect())
+        let mut figures = self.load.figures(state);
+        for camera in &mut figures.cameras {
+            if let Some(running) = self.running.get(&camera.camera) {
+                camera.faults = running.condition.faults();
+            }
+        }
+        (figures, self.disabled.iter().map(disabled).collect())
     }
 
     /// Ends all cameras; waits until their connections are closed. Gives what is known of their health.

@@ -97,9 +97,11 @@ impl Condition {
         serde_json::to_string(self.lock().health.checkpoint()).ok()
     }
 
-    /// How every check stands: 0 untested, 1 normal, 2 abnormal.
-    pub fn checks(&self) -> BTreeMap<Check, health::Status> {
-        self.lock().health.report().map(|(check, hold)| (check, hold.status)).collect()
+    /// What is wrong with it.
+    pub fn faults(&self) -> Vec<Check> {
+        let abnormal =
+            |(check, hold): (Check, health::Hold)| (hold.status == health::Status::Abnormal).then_some(check);
+        self.lock().health.report().filter_map(abnormal).collect()
     }
 
     fn tell(&self, changes: &[Change]) {

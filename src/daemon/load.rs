@@ -197,6 +197,7 @@ impl Watched {
             ring_bytes: post.ring.bytes() as u64,
             packet_gate: post.standing,
             counts: post.counts,
+            faults: Vec::new(),
             disconnects: self.line.disconnects.load(Relaxed),
             packets_lost: self.line.packets_lost.load(Relaxed),
         }

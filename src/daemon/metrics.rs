@@ -31,6 +31,8 @@
 //! | `gridwatch_reload_time_seconds` | `outcome` | when the last of them was, Unix time |
 //! | `gridwatch_camera_disabled` | `camera` | 1: something in the config is wrong, the camera does not run |
 //! | `gridwatch_camera_state` | `camera`, `state` | 1 for the state that the camera is in, 0 for the others |
+//! | `gridwatch_camera_fault` | `camera`, `check` | 1: this check of the camera's health is abnormal |
+//! | `gridwatch_camera_blind_total` | `camera` | pictures that were not analysed because of that |
 //! | `gridwatch_camera_stale_seconds` | `camera` | since it was last analysed; missing if never, or nothing is to be analysed |
 //! | `gridwatch_camera_within_need` | `camera` | 1: looked at as often as its rules want |
 //! | `gridwatch_camera_cores` | `camera` | cores that it takes |
@@ -233,7 +235,7 @@ const STATES: [(CameraState, &str); 5] = [
 /// What is told of every camera: a name, a kind, what it means, and where it is found; `None`: not told now.
 type PerCamera = (&'static str, Kind, &'static str, fn(&CameraLoad) -> Option<f64>);
 
-const PER_CAMERA: [PerCamera; 13] = {
+const PER_CAMERA: [PerCamera; 14] = {
     use Kind::{Counter, Gauge};
     [
         ("gridwatch_camera_stale_seconds", Gauge, "Since it was last analysed.", |c| c.stale_s),
@@ -255,6 +257,9 @@ const PER_CAMERA: [PerCamera; 13] = {
         }),
         ("gridwatch_camera_inference_failed_total", Counter, "Inferences that failed.", |c| {
             Some(c.counts.inference_failed as f64)
+        }),
+        ("gridwatch_camera_blind_total", Counter, "Pictures not analysed: the camera is not well.", |c| {
+            Some(c.counts.blind as f64)
         }),
         ("gridwatch_camera_overtaken_total", Counter, "Pictures that a newer one made superfluous.", |c| {
             Some(c.counts.overtaken as f64)
@@ -280,6 +285,12 @@ fn cameras(page: &mut Page, status: &Status) {
             page.sample(&labels, flag(camera.state == state));
         }
     }
+    page.family("gridwatch_camera_fault", Kind::Gauge, "1: this check of its health is abnormal.");
+    for camera in &status.figures.cameras {
+        for fault in &camera.faults {
+            page.sample(&[("camera", camera.camera.as_str()), ("check", fault.name())], 1.0);
+        }
+    }
     for (name, kind, help, value) in PER_CAMERA {
         page.family(name, kind, help);
         for camera in &status.figures.cameras {
@@ -295,6 +306,7 @@ mod tests {
     use super::*;
     use crate::daemon::{Counts, DisabledCamera, Figures, Outbox};
     use crate::dispatch::DispatchStats;
+    use crate::health::Check;
     use crate::sampler::activity::Standing;
     use crate::store::Precision;
     use std::collections::BTreeSet;
@@ -312,6 +324,7 @@ mod tests {
             ring_bytes: 100,
             packet_gate: Standing::New,
             counts: Counts { units: 7, decoded: 6, looked: 5, ..Counts::default() },
+            faults: vec![Check::Moved],
             disconnects: 3,
             packets_lost: 11,
         };
@@ -396,6 +409,7 @@ mod tests {
             "gridwatch_incidents_opened_total{kind=\"fire_lane\"} 3",
             "gridwatch_zone_judged{camera=\"gate\",zone=\"east\",kind=\"fire_lane\",verdict=\"false_alarm\"} 2",
             "gridwatch_reloads_total{outcome=\"refused\"} 1",
+            "gridwatch_camera_fault{camera=\"gate\",check=\"moved\"} 1",
             "gridwatch_camera_disabled{camera=\"market\"} 1",
             "gridwatch_camera_state{camera=\"gate\",state=\"stalled\"} 1",
             "gridwatch_camera_state{camera=\"gate\",state=\"online\"} 0",

@@ -10,6 +10,7 @@ use crate::config::Level;
 use crate::dispatch::DispatchStats;
 use crate::event::{Incident, Phase};
 use crate::frame::{CameraId, CameraState};
+use crate::health::Check;
 use crate::observation::ZoneId;
 use crate::sampler::activity::Standing;
 use crate::store::{Precision, Store};
@@ -136,6 +137,9 @@ pub struct CameraLoad {
     pub packet_gate: Standing,
     /// What happened to its pictures.
     pub counts: Counts,
+    /// What is wrong with the camera itself.
+    #[serde(default)]
+    pub faults: Vec<Check>,
     /// Connections that were lost or given up.
     #[serde(default)]
     pub disconnects: u64,
