@@ -27,13 +27,21 @@ struct Now {
     detail: Option<String>,
     since: Timestamp,
     health: Health,
+    /// Whether the connection has been heard of since the start.
+    begun: bool,
 }
 
 impl Condition {
     /// A camera that is not connected yet, with what was known of its health.
     pub fn new(camera: &Arc<Camera>, desk: &Arc<Desk>, dispatch: Option<Arc<Dispatch>>) -> Self {
         let health = desk.health_of(&camera.id).map_or_else(Health::new, Health::restore);
-        let now = Now { state: CameraState::Connecting, detail: None, since: Timestamp::now(), health };
+        let now = Now {
+            state: CameraState::Connecting,
+            detail: None,
+            since: Timestamp::now(),
+            health,
+            begun: false,
+        };
         Self { camera: Arc::clone(camera), desk: Arc::clone(desk), dispatch, now: Mutex::new(now) }
     }
 
@@ -75,9 +83,22 @@ impl Condition {
     /// Takes in what the connection says.
     pub fn link(&self, link: &Link) {
         let mut now = self.lock();
-        let changes = now.health.link(link);
+        let mut changes = now.health.link(link);
         if !changes.is_empty() {
             self.publish(&now);
+        }
+        if !std::mem::replace(&mut now.begun, true) {
+            // What was known before a kill may be older than an incident that is still open.
+            let normal = now.health.report().filter(|(_, hold)| hold.status == health::Status::Normal);
+            let (from, to) = (health::Status::Normal, health::Status::Normal);
+            let over = |(check, hold): (Check, health::Hold)| Change {
+                check,
+                from,
+                to,
+                value: hold.value,
+                wall: link.wall,
+            };
+            changes.extend(normal.map(over));
         }
         drop(now);
         self.tell(&changes);
