@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use gridwatch::camera::{self, Clip, Counters, Message};
+use gridwatch::config::Camera;
 use gridwatch::config::Transport::{self, Tcp, Udp};
-use gridwatch::config::{Camera, Place};
 use gridwatch::decode::{Decoder, KeyDecoder};
 use gridwatch::frame::CameraState::{Connecting, Stalled};
 use gridwatch::frame::{self, AccessUnit, CameraState};
@@ -42,22 +42,10 @@ impl Scene {
         let mounts = vec![Mount { path: "cam".into(), sources, faults }];
         let server = Server::start(simulate::Config { mounts, ..simulate::Config::default() }).unwrap();
         let camera = Camera {
-            id: "cam".into(),
-            name: "cam".into(),
-            url: server.url("cam").unwrap(),
-            credentials: None,
             transport,
-            group: None,
-            patrolled: false,
-            priority: 1.0,
-            place: Place::default(),
-            model: String::new(),
-            candidates: None,
             ring_bytes_max: 1 << 20,
             stall_s: 2.0,
-            moves: false,
-            masks: Vec::new(),
-            zones: Vec::new(),
+            ..Camera::plain("cam", server.url("cam").unwrap())
         };
         let (out, messages) = mpsc::channel(256);
         let (stop, stopped) = watch::channel(false);

@@ -1,7 +1,8 @@
 //! A camera that is turned away and back: its zones rest meanwhile, the platform hears of it, nothing false is said.
 
+mod service;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gridwatch::camera::Clip;
@@ -9,16 +10,7 @@ use gridwatch::event::{ClosedReason, Incident, Phase};
 use gridwatch::frame::AccessUnit;
 use gridwatch::simulate::{self, Mount, Server, Source};
 use gridwatch::store::Follower;
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use service::Service;
 
 /// So many seconds from the beginning of a demo's clip, times counted from `from_s`.
 fn view(clip: &str, seconds: f64, from_s: f64) -> Vec<AccessUnit> {
@@ -54,9 +46,7 @@ fn a_camera_that_is_turned_away_rests_until_it_is_back() {
         server.address()
     );
     std::fs::write(&config, text).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gridwatch"));
-    command.args(["run", "--config"]).arg(&config).stderr(Stdio::null());
-    let _daemon = Running(command.spawn().unwrap());
+    let _daemon = Service::start(&config);
 
     let patience = Instant::now() + Duration::from_secs(150);
     let incidents: Vec<Incident> = loop {

@@ -3,26 +3,17 @@
 #[path = "delivery/broker.rs"]
 #[allow(dead_code)] // Its clients serve other tests.
 mod broker;
+mod service;
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use broker::{Broker, Heard, Listener};
 use gridwatch::camera::Clip;
 use gridwatch::simulate::{self, Mount, Server, Source};
 use serde_json::Value;
+use service::Service;
 
 const BASE: &str = "gridwatch/v1/yuhua/box";
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn phase(heard: &Heard, phase: &str) -> bool {
     heard.topic.ends_with("/incidents/fire_lane") && heard.json()["data"]["phase"] == phase
@@ -69,9 +60,7 @@ fn the_platform_answers_asks_and_orders() {
     );
     std::fs::write(&config, &text).unwrap();
     let platform = Listener::start(broker.port, &format!("{BASE}/#"));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gridwatch"));
-    command.args(["run", "--config"]).arg(&config).stderr(Stdio::null());
-    let _daemon = Running(command.spawn().unwrap());
+    let _daemon = Service::start(&config);
 
     let opened = platform.until(|heard| phase(heard, "opened")).pop().unwrap().json();
     let incident = opened["data"]["incident"].as_str().unwrap().to_owned();

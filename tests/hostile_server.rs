@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use gridwatch::camera::{self, Counters, Message};
-use gridwatch::config::{Camera, Credentials, Place, Secret, Transport};
+use gridwatch::config::{Camera, Credentials, Secret};
 use gridwatch::frame::CameraState;
 use gridwatch::processor::resident_bytes;
 use tokio::sync::{mpsc, watch};
@@ -109,22 +109,10 @@ async fn check(name: &str, answer: Answer) {
         }
     });
     let camera = Camera {
-        id: "cam".into(),
-        name: "cam".into(),
-        url: format!("rtsp://{address}/cam").parse().unwrap(),
         credentials: Some(Credentials { username: "viewer".into(), password: Secret::new("Tr0ub4dor") }),
-        transport: Transport::Tcp,
-        group: None,
-        patrolled: false,
-        priority: 1.0,
-        place: Place::default(),
-        model: String::new(),
-        candidates: None,
         ring_bytes_max: 1 << 20,
         stall_s: 2.0,
-        moves: false,
-        masks: Vec::new(),
-        zones: Vec::new(),
+        ..Camera::plain("cam", format!("rtsp://{address}/cam").parse().unwrap())
     };
     let (out, mut messages) = mpsc::channel(256);
     let (stop, stopped) = watch::channel(false);

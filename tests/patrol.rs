@@ -3,29 +3,21 @@
 #[path = "delivery/broker.rs"]
 #[allow(dead_code)] // Its clients serve other tests.
 mod broker;
+mod service;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use broker::Broker;
 use gridwatch::camera::Clip;
 use gridwatch::simulate::{self, Mount, Server, Source};
 use serde_json::Value;
+use service::Service;
 
 /// Cameras in the group, visited two at a time for two seconds each: once in six seconds.
 const CAMERAS: usize = 6;
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn config(dir: &Path, broker: u16, server: &Server, connected: &str) -> PathBuf {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/street-v2.onnx");
@@ -81,8 +73,7 @@ fn check(connected: &str) {
     let server = Server::start(simulate::Config { mounts, ..simulate::Config::default() }).unwrap();
     let config = config(dir.path(), broker.port, &server, connected);
     let gridwatch = || Command::new(env!("CARGO_BIN_EXE_gridwatch"));
-    let daemon = gridwatch().args(["run", "--config"]).arg(&config).stderr(Stdio::null()).spawn().unwrap();
-    let _daemon = Running(daemon);
+    let _daemon = Service::start(&config);
 
     // Two visits each, and between them nobody decodes for them.
     for camera in visited(dir.path(), 2) {

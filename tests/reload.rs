@@ -1,8 +1,9 @@
 //! A config that changes and a process that is killed while cars stand in lanes: no dwell clock loses or gains by it.
 
+mod service;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gridwatch::camera::Clip;
@@ -10,32 +11,10 @@ use gridwatch::event::{ClosedReason, Incident, Phase};
 use gridwatch::frame::AccessUnit;
 use gridwatch::simulate::{self, Mount, Server, Source};
 use gridwatch::store::Follower;
+use service::Service;
 
 /// Dwell time of the lanes in seconds: long enough for several reloads and a kill within.
 const DWELL_S: f64 = 15.0;
-
-/// A daemon of its own, killed with the test.
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Daemon {
-    fn start(config: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gridwatch"));
-        command.args(["run", "--config"]).arg(config).stderr(Stdio::null());
-        Self(command.spawn().expect("gridwatch starts"))
-    }
-
-    fn reload(&self) {
-        let sent = Command::new("kill").args(["-HUP", &self.0.id().to_string()]).status();
-        assert!(sent.expect("kill(1)").success(), "it has ended");
-    }
-}
 
 /// Cameras that show a car in the lane from their first picture on.
 struct Street {
@@ -113,7 +92,7 @@ fn sleep(seconds: f64) {
 fn reloads_and_a_kill_lose_no_dwell() {
     let street = Street::new(&["kept", "changed", "new"]);
     let config = street.write(&[("kept", "A"), ("changed", "B")], "first");
-    let mut daemon = Daemon::start(&config);
+    let mut daemon = Service::start(&config);
     sleep(3.0);
     // One camera stays as it is, the other is another one each time; some of the files are no config at all.
     for n in 0..100 {
@@ -129,7 +108,7 @@ fn reloads_and_a_kill_lose_no_dwell() {
         sleep(1.5);
         daemon = {
             drop(daemon);
-            Daemon::start(&config)
+            Service::start(&config)
         };
     }
     let opened = street.incidents("both open", |found| found.len() >= 2);
@@ -145,7 +124,7 @@ fn reloads_and_a_kill_lose_no_dwell() {
 
     // What is open goes on under its id; one camera goes, another comes.
     drop(daemon);
-    let daemon = Daemon::start(&config);
+    let daemon = Service::start(&config);
     sleep(4.0);
     street.write(&[("kept", "A"), ("new", "C")], "last");
     // Nobody says anything: the file has changed.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use gridwatch::camera::{self, Counters, Message};
 use gridwatch::config::Transport::{self, Tcp, Udp};
-use gridwatch::config::{Camera, Credentials, Place, Secret};
+use gridwatch::config::{Camera, Credentials, Secret};
 use gridwatch::decode::{Decoder, KeyDecoder};
 use gridwatch::frame::Codec::{self, H264, H265, Mjpeg};
 use gridwatch::frame::{AccessUnit, CameraState, Clock};
@@ -66,27 +66,12 @@ fn gstreamer(arguments: &[&str]) -> Option<Peer> {
 }
 
 fn camera(port: u16, path: &str, transport: Transport, credentials: Option<(&str, &str)>) -> Camera {
-    Camera {
-        id: "peer".into(),
-        name: "peer".into(),
-        url: format!("rtsp://127.0.0.1:{port}/{path}").parse().unwrap(),
-        credentials: credentials.map(|(username, password)| Credentials {
-            username: username.into(),
-            password: Secret::new(password),
-        }),
-        transport,
-        group: None,
-        patrolled: false,
-        priority: 1.0,
-        place: Place::default(),
-        model: String::new(),
-        candidates: None,
-        ring_bytes_max: 1 << 20,
-        stall_s: 10.0,
-        moves: false,
-        masks: Vec::new(),
-        zones: Vec::new(),
-    }
+    let credentials = credentials.map(|(username, password)| Credentials {
+        username: username.into(),
+        password: Secret::new(password),
+    });
+    let url = format!("rtsp://127.0.0.1:{port}/{path}").parse().unwrap();
+    Camera { credentials, transport, ring_bytes_max: 1 << 20, stall_s: 10.0, ..Camera::plain("peer", url) }
 }
 
 /// A camera that is being received.

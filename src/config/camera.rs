@@ -71,6 +71,35 @@ pub struct Camera {
     pub zones: Vec<Zone>,
 }
 
+impl Camera {
+    /// A camera without zones and password; all else as it is when the config does not say.
+    pub fn plain(id: &str, url: url::Url) -> Self {
+        Self {
+            id: id.into(),
+            name: id.to_owned(),
+            url,
+            credentials: None,
+            transport: Transport::Tcp,
+            group: None,
+            patrolled: false,
+            priority: 1.0,
+            place: Place::default(),
+            model: model::SHIPPED_MODEL.to_owned(),
+            candidates: None,
+            ring_bytes_max: RING_BYTES_MAX,
+            stall_s: STALL_S,
+            moves: false,
+            masks: Vec::new(),
+            zones: Vec::new(),
+        }
+    }
+
+    /// The models that look at its pictures (keys into `Config::models`).
+    pub fn model_names(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.model).chain(&self.candidates)
+    }
+}
+
 /// A camera that cannot run because its config is wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisabledCamera {

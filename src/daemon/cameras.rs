@@ -115,8 +115,7 @@ struct Settings {
 
 impl Settings {
     fn of(camera: &Camera, config: &Config) -> Self {
-        let names = [Some(&camera.model), camera.candidates.as_ref()];
-        let models = names.into_iter().flatten().filter_map(|name| config.models.get(name));
+        let models = camera.model_names().filter_map(|name| config.models.get(name));
         Self { models: models.cloned().collect(), gates: config.node.gates }
     }
 }

@@ -331,7 +331,7 @@ impl Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Place, Scenario, Transport};
+    use crate::config::Scenario;
     use crate::frame::{Clock, Codec};
     use crate::geometry::{Point, Polygon};
 
@@ -349,22 +349,9 @@ mod tests {
             facade: None,
         };
         Camera {
-            id: "gate".into(),
-            name: "gate".into(),
-            url: "rtsp://127.0.0.1/".parse().unwrap(),
-            credentials: None,
-            transport: Transport::Tcp,
-            group: None,
-            place: Place::default(),
-            model: String::new(),
-            candidates: None,
-            patrolled: false,
-            priority: 1.0,
             ring_bytes_max,
-            stall_s: 10.0,
-            moves: false,
-            masks: Vec::new(),
             zones: vec![zone],
+            ..Camera::plain("gate", "rtsp://127.0.0.1/".parse().unwrap())
         }
     }
 

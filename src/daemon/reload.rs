@@ -126,7 +126,7 @@ impl Next {
             let Some(camera) = running(&broken.id) else { return true };
             held.push((broken.id.clone(), broken.problems.join("; ")));
             config.cameras.push(Camera::clone(camera));
-            for name in [Some(&camera.model), camera.candidates.as_ref()].into_iter().flatten() {
+            for name in camera.model_names() {
                 if let (false, Some(model)) = (config.models.contains_key(name), before.models.get(name)) {
                     config.models.insert(name.clone(), model.clone());
                 }

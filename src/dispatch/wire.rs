@@ -118,42 +118,39 @@ pub(super) fn start(dial: Dial<'_>, through: Option<&str>) -> Wire {
     let (client, poller) = match dial.mqtt.version {
         MqttVersion::V311 => {
             let (client, eventloop) = client_v4(dial, through, capacity);
-            (Client::V4(client), tokio::spawn(poll_v4(eventloop, sender)))
+            (Client::V4(client), Poller::V4(Box::new(eventloop)))
         }
         MqttVersion::V5 => {
             let (client, eventloop) = client_v5(dial, through, capacity);
-            (Client::V5(client), tokio::spawn(poll_v5(eventloop, sender)))
+            (Client::V5(client), Poller::V5(Box::new(eventloop)))
         }
     };
-    (client, events, poller)
+    (client, events, tokio::spawn(poller.run(sender)))
 }
 
-type Sender = mpsc::Sender<Result<Told, MqttError>>;
+/// The polled side.
+enum Poller {
+    V4(Box<v4::EventLoop>),
+    V5(Box<v5::EventLoop>),
+}
 
-async fn poll_v4(mut eventloop: v4::EventLoop, events: Sender) {
-    loop {
-        let told = match eventloop.poll().await.map_err(failure_v4).map(told_v4) {
-            Ok(None) => continue,
-            Ok(Some(told)) => Ok(told),
-            Err(error) => Err(error),
-        };
-        let over = told.is_err();
-        if events.send(told).await.is_err() || over {
-            return;
+impl Poller {
+    /// The next thing that happened, if it matters.
+    async fn next(&mut self) -> Result<Option<Told>, MqttError> {
+        match self {
+            Self::V4(eventloop) => eventloop.poll().await.map(told_v4).map_err(failure_v4),
+            Self::V5(eventloop) => eventloop.poll().await.map(told_v5).map_err(failure_v5),
         }
     }
-}
 
-async fn poll_v5(mut eventloop: v5::EventLoop, events: Sender) {
-    loop {
-        let told = match eventloop.poll().await.map_err(failure_v5).map(told_v5) {
-            Ok(None) => continue,
-            Ok(Some(told)) => Ok(told),
-            Err(error) => Err(error),
-        };
-        let over = told.is_err();
-        if events.send(told).await.is_err() || over {
-            return;
+    /// Tells until the first error, that one included.
+    async fn run(mut self, events: mpsc::Sender<Result<Told, MqttError>>) {
+        loop {
+            let Some(told) = self.next().await.transpose() else { continue };
+            let over = told.is_err();
+            if events.send(told).await.is_err() || over {
+                return;
+            }
         }
     }
 }

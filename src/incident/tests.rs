@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Incidents;
 use super::machine::{Machine, Seen, ended_by_config, ended_by_downtime};
 use super::quiet::Quiets;
-use crate::config::{Camera, Config, Hours, Level, Place, Scenario, Transport, Zone};
+use crate::config::{Camera, Config, Hours, Level, Scenario, Zone};
 use crate::detection::Detection;
 use crate::event::{
     Certainty, ClosedReason, EvidenceKind, EvidenceRef, Incident, Phase, Recurrence, Verdict, VerdictKind,
@@ -48,24 +48,8 @@ fn zone(id: &str, scenario: &str) -> Zone {
 }
 
 fn camera(zones: Vec<Zone>) -> Camera {
-    Camera {
-        id: "gate".into(),
-        name: "东门".into(),
-        url: "rtsp://127.0.0.1/".parse().expect("a URL"),
-        credentials: None,
-        transport: Transport::Tcp,
-        group: None,
-        patrolled: false,
-        priority: 1.0,
-        place: Place::default(),
-        model: String::new(),
-        candidates: None,
-        ring_bytes_max: 0,
-        stall_s: 10.0,
-        moves: false,
-        masks: Vec::new(),
-        zones,
-    }
+    let url = "rtsp://127.0.0.1/".parse().expect("a URL");
+    Camera { name: "东门".into(), zones, ..Camera::plain("gate", url) }
 }
 
 fn observation(zone: &Zone, stage: Stage, from: f64, to: f64) -> Observation {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use gridwatch::camera::{self, Clip, Counters, Message};
-use gridwatch::config::{self, Credentials, Place, Secret, Transport};
+use gridwatch::config::{self, Credentials, Secret, Transport};
 use gridwatch::decode::Decoder;
 use gridwatch::frame::{AccessUnit, CameraState, Clock, Codec, Picture};
 use gridwatch::simulate::{Config, Fault, Faults, Mount, Server, Source};
@@ -91,22 +91,11 @@ impl Watch {
         })
         .unwrap();
         let camera = config::Camera {
-            id: "cam1".into(),
-            name: "cam1".into(),
-            url: server.url("cam1").unwrap(),
             credentials: Some(credentials(password.unwrap_or("right"))),
             transport,
-            group: None,
-            patrolled: false,
-            priority: 1.0,
-            place: Place::default(),
-            model: "none".into(),
-            candidates: None,
             ring_bytes_max: 1 << 20,
             stall_s: 3.0,
-            moves: false,
-            masks: vec![],
-            zones: vec![],
+            ..config::Camera::plain("cam1", server.url("cam1").unwrap())
         };
         let (send, messages) = mpsc::channel(256);
         let (stop, stopped) = watch::channel(false);
