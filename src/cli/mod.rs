@@ -5,6 +5,7 @@ mod capacity;
 pub mod check;
 mod demo;
 mod eval;
+mod evidence;
 pub mod models;
 mod online;
 mod poll;
@@ -55,6 +56,9 @@ enum Verb {
     Status(status::StatusArgs),
     /// Ask a running node for one picture of each camera of a group. 一键轮询。
     Poll(poll::PollArgs),
+    /// Copy evidence, with an entry in the register of who looked at it; print the register. 调阅证据与登记簿。
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
     /// List, inspect and fetch detectors. 模型。
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Verb::Watch(args) => watch::run(args).map(done),
         Verb::Status(args) => status::run(&args),
         Verb::Poll(args) => poll::run(args),
+        Verb::Evidence(command) => evidence::run(command),
         Verb::Models(command) => models::run(command).map(done),
         Verb::Schema(args) => schema::run(args).map(done),
         Verb::Simulate(args) => simulate::run(args),

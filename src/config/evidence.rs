@@ -1,5 +1,11 @@
 //! `[evidence]`: pictures and clips that prove an incident.
 
+use std::collections::BTreeMap;
+
+use super::item::Item;
+use super::problem::did_you_mean;
+use super::scenario::Scenarios;
+
 /// What evidence is kept and how; also `[evidence]` as the operator writes it.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default)]
@@ -21,6 +27,14 @@ pub struct Evidence {
     /// Days after which evidence files of closed incidents are deleted.
     #[schemars(range(min = 1, max = 3650))]
     pub retention_days: u32,
+    /// The same for kinds of incidents (scenario ids) that are kept for another time.
+    pub retention_days_of: BTreeMap<String, u32>,
+    /// The same for incidents that the platform called a false alarm.
+    #[schemars(range(min = 1, max = 3650))]
+    pub false_alarm_days: u32,
+    /// The same for pictures that were asked for (polls, snapshots) and prove no incident.
+    #[schemars(range(min = 1, max = 3650))]
+    pub asked_days: u32,
     /// Most bytes of evidence on disk; the oldest closed incidents give way first.
     #[schemars(range(min = 100_000_000))]
     pub bytes_max: u64,
@@ -35,7 +49,28 @@ impl Default for Evidence {
             pre_roll_s: 5.0,
             post_roll_s: 5.0,
             retention_days: 30,
+            retention_days_of: BTreeMap::new(),
+            false_alarm_days: 14,
+            asked_days: 7,
             bytes_max: 10_000_000_000,
         }
+    }
+}
+
+impl Evidence {
+    /// Notes kinds that do not exist and times that are none, and takes them out.
+    pub(super) fn check(&mut self, item: &mut Item, scenarios: &Scenarios) {
+        let known: Vec<&str> = scenarios.keys().map(String::as_str).collect();
+        self.retention_days_of.retain(|kind, days| {
+            let place = format!("/retention_days_of/{kind}");
+            if !scenarios.contains_key(kind) {
+                item.error(&place, format!("there is no scenario `{kind}`"), did_you_mean(kind, &known));
+            } else if !(1..=3650).contains(days) {
+                item.error(&place, format!("`{kind}` must be 1 to 3650 days"), None);
+            } else {
+                return true;
+            }
+            false
+        });
     }
 }

@@ -79,8 +79,8 @@ impl Reading<'_> {
         self.check_top_level();
         let node_table = self.node_table();
         let mqtt = self.mqtt();
-        let evidence = self.evidence();
         let scenarios = self.scenarios(node_table.as_ref().map(|(table, _)| table));
+        let evidence = self.evidence(&scenarios);
         let (models, broken_models) = self.models();
         let grid_code_length = node_table.as_ref().and_then(|(table, _)| table.grid_code_length);
         let mut drafts = self.drafts(grid_code_length);
@@ -216,11 +216,12 @@ impl Reading<'_> {
         mqtt
     }
 
-    fn evidence(&mut self) -> Evidence {
+    fn evidence(&mut self, scenarios: &Scenarios) -> Evidence {
         let Some(mut item) = self.table("evidence", &Scope::Setting) else { return Evidence::default() };
-        let evidence = item.typed();
+        let mut evidence: Evidence = item.typed().unwrap_or_default();
+        evidence.check(&mut item, scenarios);
         self.report.take(&mut item, &Scope::Setting);
-        evidence.unwrap_or_default()
+        evidence
     }
 
     /// The built-in scenarios, the operator's, and the city's codes on them.

@@ -17,7 +17,7 @@ use crate::detect::movers::{Movers, Network};
 use crate::detect::{DetectError, Detector};
 use crate::detection::{Detection, Findings, Mover, UNKNOWN};
 use crate::event::{EvidenceRef, Phase};
-use crate::evidence;
+use crate::evidence::{self, Class};
 use crate::frame::{AccessUnit, Captured, Codec, Picture};
 use crate::geometry::{BBox, Polygon};
 use crate::health::Trust;
@@ -351,7 +351,7 @@ impl Analysis {
         self.counts.decoded += 1;
         let picture = evidence::mask::apply(picture, &self.camera.masks);
         let objects = self.detect(&picture).unwrap_or_default();
-        let kept = self.desk.polled(&self.camera.id, &picture, &persons(&objects, 0.0));
+        let kept = self.desk.view(Class::Asked, &self.camera.id, &picture, &persons(&objects, 0.0));
         kept.map(|evidence| (picture.captured, evidence))
     }
 

@@ -190,7 +190,7 @@ impl Cameras {
             disabled: BTreeMap::new(),
             detectors: Detectors::default(),
             desk: Arc::clone(desk),
-            patrols: Patrols::start(Arc::clone(&states), dispatch.clone(), stop),
+            patrols: Patrols::start(Arc::clone(&states), dispatch.clone(), Arc::clone(desk), stop),
             dispatch,
             away: Away::default(),
             states,

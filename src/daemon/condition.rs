@@ -10,6 +10,7 @@ use super::desk::Desk;
 use crate::config::Camera;
 use crate::dispatch::Dispatch;
 use crate::event::{CameraStatus, Fault};
+use crate::evidence::Class;
 use crate::frame::{CameraState, Captured, Picture};
 use crate::geometry::BBox;
 use crate::health::{self, Change, Check, Health, Link, Trust};
@@ -71,7 +72,8 @@ impl Condition {
         }
         drop(now);
         let broken = changes.iter().any(|change| change.to == health::Status::Abnormal);
-        let evidence = broken.then(|| self.desk.polled(&self.camera.id, picture, &persons())).flatten();
+        let evidence =
+            broken.then(|| self.desk.view(Class::Incident, &self.camera.id, picture, &persons())).flatten();
         for change in &changes {
             let evidence =
                 evidence.iter().filter(|_| change.to == health::Status::Abnormal).cloned().collect();

@@ -8,18 +8,19 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use uuid::Uuid;
 
-use crate::config::{Camera, Config, Gates, Hours, Model, Scenario, Zone};
+use crate::config::{self, Camera, Config, Gates, Hours, Model, Scenario, Zone};
 use crate::detect::foreground::Light;
 use crate::detection::ModelStamp;
 use crate::event::{EvidenceKind, EvidenceRef, Incident, IncidentEvent, RecheckOutcome};
-use crate::evidence::{self, Archive, EvidenceError, References};
+use crate::evidence::register::{Deal, Deed};
+use crate::evidence::{self, Archive, Class, EvidenceError, References, Register};
 use crate::frame::{AccessUnit, CameraId, Captured, Picture};
 use crate::geometry::{BBox, Polygon};
 use crate::health::{self, Change, Status};
 use crate::incident::{IncidentError, Incidents, envelope};
 use crate::observation::{Observation, Stage};
 use crate::scene::Checkpoint;
-use crate::store::{PendingRecheck, Store};
+use crate::store::{Citation, PendingRecheck, Store};
 
 /// Hears each statement once it is on disk.
 pub type Listener = Box<dyn Fn(&IncidentEvent) + Send + Sync>;
@@ -49,6 +50,7 @@ pub struct Desk {
     incidents: Mutex<Incidents>,
     store: Store,
     archive: Archive,
+    register: Register,
     references: References,
     listener: Listener,
     speaks: Speaks,
@@ -63,10 +65,11 @@ impl Desk {
         speaks: Speaks,
     ) -> Result<Self, super::DaemonError> {
         let archive = Archive::open(&config.node.data_dir)?;
+        let register = Register::open(&config.node.data_dir)?;
         let references = References::open(&config.node.data_dir)?;
         let incidents = Mutex::new(Incidents::open(store.clone(), Arc::clone(&config))?);
         let config = RwLock::new(config);
-        Ok(Self { config, incidents, store, archive, references, listener, speaks })
+        Ok(Self { config, incidents, store, archive, register, references, listener, speaks })
     }
 
     /// Statements that could not be written to the disk.
@@ -125,17 +128,25 @@ impl Desk {
         let caption =
             evidence::caption(&camera.id, &picture.captured, &self.config().node.timezone, &zone.scenario.id);
         evidence::snapshot(picture, zone, seen, persons, &camera.masks, settings, &caption)
-            .and_then(|jpeg| self.archive.keep(EvidenceKind::Snapshot, picture.captured.wall, &jpeg))
+            .and_then(|jpeg| {
+                self.archive.keep(Class::Incident, EvidenceKind::Snapshot, picture.captured.wall, &jpeg)
+            })
             .map_err(|error| complain(&camera.id, &error))
             .ok()
     }
 
-    /// Keeps a picture that somebody asked for.
-    pub fn polled(&self, camera: &CameraId, picture: &Picture, persons: &[BBox]) -> Option<EvidenceRef> {
+    /// Keeps a picture of the whole view, such as somebody asked for.
+    pub fn view(
+        &self,
+        class: Class,
+        camera: &CameraId,
+        picture: &Picture,
+        persons: &[BBox],
+    ) -> Option<EvidenceRef> {
         let settings = &self.config().evidence;
         let caption = evidence::caption(camera, &picture.captured, &self.config().node.timezone, "poll");
         evidence::plain(picture, persons, settings, &caption)
-            .and_then(|jpeg| self.archive.keep(EvidenceKind::Snapshot, picture.captured.wall, &jpeg))
+            .and_then(|jpeg| self.archive.keep(class, EvidenceKind::Snapshot, picture.captured.wall, &jpeg))
             .map_err(|error| complain(camera, &error))
             .ok()
     }
@@ -164,7 +175,7 @@ impl Desk {
         let found = self.references.of(camera, &Light::ALL.map(Light::name), SystemTime::now());
         let (kept, jpeg) = found.first()?;
         let at = Timestamp::try_from(*kept).ok()?;
-        let kept = self.archive.keep(EvidenceKind::Reference, at, jpeg);
+        let kept = self.archive.keep(Class::Incident, EvidenceKind::Reference, at, jpeg);
         kept.map_err(|error| complain(camera, &error)).ok()
     }
 
@@ -176,7 +187,7 @@ impl Desk {
         }
         let at = units.first()?.captured.wall;
         self.archive
-            .keep_written(EvidenceKind::Clip, at, |path| evidence::remux(units, path))
+            .keep_written(Class::Incident, EvidenceKind::Clip, at, |path| evidence::remux(units, path))
             .map(|(reference, _)| reference)
             .map_err(|error| complain(&camera.id, &error))
             .ok()
@@ -314,8 +325,14 @@ impl Desk {
         evidence: Vec<EvidenceRef>,
         now: Timestamp,
     ) -> bool {
+        let paths: Vec<String> = evidence.iter().map(|piece| piece.path.clone()).collect();
         let said = self.lock().rechecked(incident, outcome, why, evidence, now);
-        said.inspect_err(|error| tracing::error!("cannot write to the store: {error}")).is_ok()
+        if let Err(error) = said {
+            tracing::error!("cannot write to the store: {error}");
+            return false;
+        }
+        paths.iter().for_each(|path| self.sent(path, format!("re-check of incident {incident}")));
+        true
     }
 
     /// Closes what a camera that is gone for too long left open.
@@ -330,7 +347,8 @@ impl Desk {
         self.tell(said, now);
     }
 
-    /// Deletes evidence that is past its time or over its share of the disk; never that of open incidents.
+    /// Deletes evidence that is past its time or over its share of the disk; never that of open incidents. Each deletion is
+    /// entered into the register.
     pub fn sweep(&self, now: SystemTime) {
         let protected: HashSet<String> = {
             let incidents = self.lock();
@@ -338,11 +356,68 @@ impl Desk {
             pieces.map(|piece| piece.path.clone()).collect()
         };
         let settings = &self.config().evidence;
-        let retention = Duration::from_secs(u64::from(settings.retention_days) * 86_400);
-        match self.archive.sweep(now, retention, settings.bytes_max, &protected) {
-            Ok(swept) if swept.deleted > 0 => tracing::info!("evidence: {} files deleted", swept.deleted),
-            Ok(_) => {}
-            Err(error) => tracing::error!("cannot sweep the evidence: {error}"),
+        let expired = |files: &[(&str, Class, Duration)]| self.expired(settings, files);
+        let swept = match self.archive.sweep(now, settings.bytes_max, &protected, expired) {
+            Ok(swept) => swept,
+            Err(error) => return tracing::error!("cannot sweep the evidence: {error}"),
+        };
+        let deal = |path: String, why: &str| {
+            let who = "gridwatch".to_owned();
+            Deal { who, did: Deed::Deleted, path, why: why.to_owned() }
+        };
+        let expired = swept.expired.into_iter().map(|path| deal(path, "its time is over"));
+        let displaced = swept.displaced.into_iter().map(|path| deal(path, "more than `bytes_max`"));
+        let deals: Vec<Deal> = expired.chain(displaced).collect();
+        if !deals.is_empty() {
+            tracing::info!("evidence: {} files deleted", deals.len());
+        }
+        self.enter(&deals);
+    }
+
+    /// Which files are past their time. A file that several incidents cite stays for the longest of their times; one that
+    /// none cites any more (the store keeps a limited number) for that of incidents in general.
+    fn expired(&self, settings: &config::Evidence, files: &[(&str, Class, Duration)]) -> Vec<bool> {
+        let days_of = |kind: &str| settings.retention_days_of.get(kind).copied();
+        let all = settings.retention_days_of.values().copied();
+        let shortest =
+            all.chain([settings.retention_days, settings.false_alarm_days, settings.asked_days]).min();
+        let is_older = |age: Duration, days: u32| age > Duration::from_secs(u64::from(days) * 86_400);
+        // Sorted by age, oldest first: only these need a question.
+        let old: Vec<_> =
+            files.iter().take_while(|(.., age)| is_older(*age, shortest.unwrap_or_default())).collect();
+        let paths = old.iter().map(|(path, ..)| (*path).to_owned()).collect();
+        let cited = match self.store.citations(paths) {
+            Ok(cited) => cited,
+            Err(error) => {
+                tracing::error!("cannot tell which evidence is past its time: {error}");
+                return Vec::new();
+            }
+        };
+        let is_expired = |((_, class, age), cited): (&&(&str, Class, Duration), Vec<Citation>)| {
+            let times = cited.iter().map(|by| {
+                if by.false_alarm {
+                    settings.false_alarm_days
+                } else {
+                    days_of(&by.kind).unwrap_or(settings.retention_days)
+                }
+            });
+            let nobodys = match class {
+                Class::Incident => settings.retention_days,
+                Class::Asked => settings.asked_days,
+            };
+            is_older(*age, times.max().unwrap_or(nobodys))
+        };
+        old.iter().zip(cited).map(is_expired).collect()
+    }
+
+    /// Notes that the platform was sent pieces that it asked for.
+    pub fn sent(&self, path: &str, why: String) {
+        self.enter(&[Deal { who: "platform".to_owned(), did: Deed::Sent, path: path.to_owned(), why }]);
+    }
+
+    fn enter(&self, deals: &[Deal]) {
+        if let Err(error) = self.register.enter(deals, Timestamp::now()) {
+            tracing::error!("not in the register of evidence: {error}");
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::cameras::States;
+use super::desk::Desk;
 use super::intake::{Asked, Polled, PostBox, Turn};
 use crate::config::{Camera, Config, PatrolPlan};
 use crate::dispatch::Dispatch;
@@ -77,6 +78,7 @@ struct Work<'a> {
     others: HashMap<CameraId, PostBox>,
     states: States,
     dispatch: Option<&'a Dispatch>,
+    desk: &'a Arc<Desk>,
     asked: Asked,
     poll: Option<Poll>,
     started: Instant,
@@ -84,9 +86,14 @@ struct Work<'a> {
 
 impl Patrols {
     /// Visits and answers until told to stop; no cameras yet.
-    pub fn start(states: States, dispatch: Option<Arc<Dispatch>>, stop: watch::Receiver<bool>) -> Self {
+    pub fn start(
+        states: States,
+        dispatch: Option<Arc<Dispatch>>,
+        desk: Arc<Desk>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         let (cameras, lists) = mpsc::unbounded_channel();
-        let task = tokio::spawn(async move { run(states, dispatch.as_deref(), lists, stop).await });
+        let task = tokio::spawn(async move { run(states, dispatch.as_deref(), &desk, lists, stop).await });
         Self { cameras, task }
     }
 
@@ -116,6 +123,7 @@ impl Patrols {
 async fn run(
     states: States,
     dispatch: Option<&Dispatch>,
+    desk: &Arc<Desk>,
     mut lists: mpsc::UnboundedReceiver<Lists>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -126,6 +134,7 @@ async fn run(
         others: HashMap::new(),
         states,
         dispatch,
+        desk,
         asked: Asked { to: asked, zone: None },
         poll: None,
         started: Instant::now(),
@@ -261,6 +270,8 @@ impl Work<'_> {
         poll.answered += 1;
         let age_s = Timestamp::now().duration_since(captured.wall).as_secs_f64().max(0.0);
         let id = poll.id.clone();
+        let (desk, path, why) = (Arc::clone(self.desk), evidence.path.clone(), format!("command {id}"));
+        tokio::task::spawn_blocking(move || desk.sent(&path, why));
         self.reply(PollReply::Picture(PollPicture { id, camera, captured: captured.wall, age_s, evidence }));
         self.end_poll();
     }

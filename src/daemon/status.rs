@@ -200,7 +200,7 @@ impl Status {
             outbox: Outbox::of(store, now),
             broker,
             precision: store.precision(now).unwrap_or_default(),
-            incidents_open: store.open_incidents().map_or(0, |open| open.len()),
+            incidents_open: store.open_count().unwrap_or_default(),
             latest: latest.iter().map(LatestIncident::of).collect(),
         }
     }

@@ -13,18 +13,30 @@ use sha2::{Digest, Sha256};
 use super::EvidenceError;
 use crate::event::{EvidenceKind, EvidenceRef};
 
-/// Keeps evidence under `<data_dir>/evidence/YYYY-MM-DD/<sha256>.<jpg|mp4>` (days in UTC).
+/// Keeps evidence under `<data_dir>/evidence/YYYY-MM-DD/<sha256>.<jpg|mp4>` (days in UTC), and what merely was asked for
+/// under `<data_dir>/evidence/asked-YYYY-MM-DD/`.
 #[derive(Debug, Clone)]
 pub struct Archive {
     data_dir: PathBuf,
 }
 
+/// What a piece is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// An incident cites it.
+    Incident,
+    /// Somebody asked how it looks there; no incident does.
+    Asked,
+}
+
 /// What [`Archive::sweep`] did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Files deleted.
-    pub deleted: usize,
-    /// Their bytes.
+    /// Files deleted because they were past their time, as [`EvidenceRef::path`].
+    pub expired: Vec<String>,
+    /// Files deleted because there were too many bytes, as [`EvidenceRef::path`].
+    pub displaced: Vec<String>,
+    /// Bytes of all these.
     pub deleted_bytes: u64,
     /// Bytes of the files that stay.
     pub kept_bytes: u64,
@@ -34,6 +46,7 @@ pub struct Swept {
 
 /// The folder, and in it the one for files that are being written; a crash leaves files only there.
 const FOLDER: &str = "evidence";
+const ASKED: &str = "asked-";
 const UNFINISHED: &str = ".unfinished";
 
 impl Archive {
@@ -55,11 +68,12 @@ impl Archive {
     /// Keeps bytes, such as a snapshot, captured at `at`.
     pub fn keep(
         &self,
+        class: Class,
         kind: EvidenceKind,
         at: Timestamp,
         bytes: &[u8],
     ) -> Result<EvidenceRef, EvidenceError> {
-        self.keep_written(kind, at, |path| {
+        self.keep_written(class, kind, at, |path| {
             let write = || File::create(path)?.write_all(bytes);
             write().map_err(trouble("write", path))
         })
@@ -71,6 +85,7 @@ impl Archive {
     /// The file appears under its final name only when it is complete and on disk; on any error nothing is left.
     pub fn keep_written<T>(
         &self,
+        class: Class,
         kind: EvidenceKind,
         at: Timestamp,
         write: impl FnOnce(&Path) -> Result<T, EvidenceError>,
@@ -83,7 +98,8 @@ impl Archive {
         let path = &unfinished.0;
         let written = write(path)?;
         let (sha256, size_bytes) = digest(path).map_err(trouble("read back", path))?;
-        let day = at.to_zoned(TimeZone::UTC).date().to_string();
+        let asked = if class == Class::Asked { ASKED } else { "" };
+        let day = format!("{asked}{}", at.to_zoned(TimeZone::UTC).date());
         let relative = format!("{FOLDER}/{day}/{sha256}.{extension}");
         let target = self.data_dir.join(&relative);
         let folder = self.data_dir.join(FOLDER).join(day);
@@ -99,29 +115,41 @@ impl Archive {
         Ok((EvidenceRef { kind, sha256, size_bytes, media_type, path: relative, topic: None }, written))
     }
 
-    /// Deletes files older than `retention`, then the oldest until at most `bytes_max` are left; never a file whose
+    /// Deletes the files that `expired` picks, then the oldest until at most `bytes_max` are left; never a file whose
     /// [`EvidenceRef::path`] is in `protected` (evidence of open incidents).
     ///
-    /// A file's age is counted from when it was kept.
+    /// `expired` is given paths, what they are kept for and their ages, counted from when they were kept, oldest first, and
+    /// says of each whether its time is over.
     pub fn sweep(
         &self,
         now: SystemTime,
-        retention: Duration,
         bytes_max: u64,
         protected: &HashSet<String>,
+        expired: impl FnOnce(&[(&str, Class, Duration)]) -> Vec<bool>,
     ) -> Result<Swept, EvidenceError> {
         let mut files = self.files()?;
+        files.retain(|file| !protected.contains(&file.relative));
         files.sort();
-        let mut swept = Swept { kept_bytes: files.iter().map(|f| f.bytes).sum(), ..Swept::default() };
-        for file in files {
-            let too_old = now.duration_since(file.since).is_ok_and(|age| age > retention);
-            if !(too_old || swept.kept_bytes > bytes_max) || protected.contains(&file.relative) {
-                continue;
+        let protected_bytes: u64 = protected.iter().map(|path| self.size_bytes(path)).sum();
+        let bytes: u64 = files.iter().map(|f| f.bytes).sum();
+        let mut swept = Swept { kept_bytes: bytes + protected_bytes, ..Swept::default() };
+        let ages = files.iter().map(|file| {
+            // A file of the future, after the clock was set back, is new.
+            let age = now.duration_since(file.since).unwrap_or_default();
+            (&*file.relative, file.class(), age)
+        });
+        let expired = expired(&ages.collect::<Vec<_>>());
+        let is_expired: Vec<bool> =
+            expired.into_iter().chain(std::iter::repeat(false)).take(files.len()).collect();
+        let (over, rest): (Vec<_>, Vec<_>) = files.into_iter().zip(is_expired).partition(|(_, over)| *over);
+        for (file, over) in over.into_iter().chain(rest) {
+            if !over && swept.kept_bytes <= bytes_max {
+                break;
             }
             let path = self.data_dir.join(&file.relative);
             match fs::remove_file(&path) {
                 Ok(()) => {
-                    swept.deleted += 1;
+                    if over { &mut swept.expired } else { &mut swept.displaced }.push(file.relative);
                     swept.deleted_bytes += file.bytes;
                     swept.kept_bytes -= file.bytes;
                     // A day's folder goes with its last file; as long as it is not empty this fails, rightly.
@@ -131,6 +159,22 @@ impl Archive {
             }
         }
         Ok(swept)
+    }
+
+    fn size_bytes(&self, relative: &str) -> u64 {
+        fs::metadata(self.data_dir.join(relative)).map_or(0, |about| about.len())
+    }
+
+    /// Where the piece of this SHA-256 (or the beginning of one) lies, as [`EvidenceRef::path`]; none if several do.
+    pub fn find(data_dir: &Path, sha256: &str) -> Result<Option<String>, EvidenceError> {
+        let archive = Self { data_dir: data_dir.to_owned() };
+        let files = archive.files()?;
+        let mut found = files.into_iter().filter(|file| {
+            let name = file.relative.rsplit('/').next().unwrap_or_default();
+            name.starts_with(sha256)
+        });
+        let first = found.next().map(|file| file.relative);
+        Ok(first.filter(|_| found.next().is_none()))
     }
 
     fn files(&self) -> Result<Vec<Kept>, EvidenceError> {
@@ -164,6 +208,13 @@ struct Kept {
     since: SystemTime,
     relative: String,
     bytes: u64,
+}
+
+impl Kept {
+    fn class(&self) -> Class {
+        let asked = self.relative[FOLDER.len()..].trim_start_matches('/').starts_with(ASKED);
+        if asked { Class::Asked } else { Class::Incident }
+    }
 }
 
 /// A file that vanishes with this value unless it was renamed.
@@ -236,7 +287,9 @@ mod tests {
     #[test]
     fn what_is_kept_is_what_the_reference_says() {
         let (folder, archive) = archive();
-        let kept = archive.keep(EvidenceKind::Snapshot, captured_at("2026-11-21T23:59:59Z"), b"abc").unwrap();
+        let kept = archive
+            .keep(Class::Incident, EvidenceKind::Snapshot, captured_at("2026-11-21T23:59:59Z"), b"abc")
+            .unwrap();
         // SHA-256 of "abc", FIPS 180-2 appendix B.1.
         let sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(kept.sha256, sha);
@@ -244,7 +297,7 @@ mod tests {
         assert_eq!((kept.size_bytes, kept.media_type.as_str()), (3, "image/jpeg"));
         assert_eq!(fs::read(folder.path().join(&kept.path)).unwrap(), b"abc");
         let (clip, seconds) = archive
-            .keep_written(EvidenceKind::Clip, captured_at("2026-11-22T00:00:00Z"), |path| {
+            .keep_written(Class::Incident, EvidenceKind::Clip, captured_at("2026-11-22T00:00:00Z"), |path| {
                 fs::write(path, b"video").unwrap();
                 Ok(7.5)
             })
@@ -252,8 +305,9 @@ mod tests {
         assert_eq!(clip.path, format!("evidence/2026-11-22/{}.mp4", clip.sha256));
         assert_eq!((clip.media_type.as_str(), seconds), ("video/mp4", 7.5));
         // The same bytes again are the same file.
-        let again =
-            archive.keep(EvidenceKind::Snapshot, captured_at("2026-11-21T12:00:00Z"), b"abc").unwrap();
+        let again = archive
+            .keep(Class::Incident, EvidenceKind::Snapshot, captured_at("2026-11-21T12:00:00Z"), b"abc")
+            .unwrap();
         assert_eq!(again, kept);
         assert_eq!(listing(folder.path()), [kept.path, clip.path]);
     }
@@ -261,10 +315,15 @@ mod tests {
     #[test]
     fn nothing_half_written_stays() {
         let (folder, archive) = archive();
-        let refused = archive.keep_written(EvidenceKind::Clip, captured_at("2026-11-22T00:00:00Z"), |path| {
-            fs::write(path, b"half").unwrap();
-            Err::<(), _>(EvidenceError::NoEncoder)
-        });
+        let refused = archive.keep_written(
+            Class::Incident,
+            EvidenceKind::Clip,
+            captured_at("2026-11-22T00:00:00Z"),
+            |path| {
+                fs::write(path, b"half").unwrap();
+                Err::<(), _>(EvidenceError::NoEncoder)
+            },
+        );
         assert!(matches!(refused, Err(EvidenceError::NoEncoder)));
         assert!(listing(folder.path()).is_empty());
         // A process that was killed while it wrote.
@@ -277,15 +336,19 @@ mod tests {
     fn a_full_disk_is_said_and_leaves_nothing() {
         // The device that is always full stands for a full disk: a link to it where the file would be written.
         let (folder, archive) = archive();
-        let kept =
-            archive.keep_written(EvidenceKind::Snapshot, captured_at("2026-11-22T00:00:00Z"), |path| {
+        let kept = archive.keep_written(
+            Class::Incident,
+            EvidenceKind::Snapshot,
+            captured_at("2026-11-22T00:00:00Z"),
+            |path| {
                 std::os::unix::fs::symlink("/dev/full", path).map_err(trouble("link", path))?;
                 File::options()
                     .write(true)
                     .open(path)
                     .and_then(|mut f| f.write_all(b"abc"))
                     .map_err(trouble("write", path))
-            });
+            },
+        );
         let error = kept.expect_err("no room");
         assert!(matches!(error, EvidenceError::DiskFull { .. }), "{error:?}");
         assert!(error.to_string().contains("evidence.bytes_max"), "{error}");
@@ -307,10 +370,15 @@ mod tests {
             data: data.into(),
             pts_90k: 0,
         };
-        let kept = archive.keep_written(EvidenceKind::Clip, captured_at("2026-11-22T00:00:00Z"), |path| {
-            std::os::unix::fs::symlink("/dev/full", path).map_err(trouble("link", path))?;
-            crate::evidence::remux(&[unit], path)
-        });
+        let kept = archive.keep_written(
+            Class::Incident,
+            EvidenceKind::Clip,
+            captured_at("2026-11-22T00:00:00Z"),
+            |path| {
+                std::os::unix::fs::symlink("/dev/full", path).map_err(trouble("link", path))?;
+                crate::evidence::remux(&[unit], path)
+            },
+        );
         assert!(kept.is_err());
         assert!(listing(folder.path()).is_empty());
     }
@@ -330,16 +398,36 @@ mod tests {
         let archive = Archive::open(folder.path()).expect("an archive");
         let at = captured_at("2026-11-22T00:00:00Z");
         let (small, large) = (vec![1; 100_000], vec![2; 200_000]);
-        let fits = archive.keep(EvidenceKind::Snapshot, at, &small);
-        let does_not = archive.keep(EvidenceKind::Snapshot, at, &large);
+        let fits = archive.keep(Class::Incident, EvidenceKind::Snapshot, at, &small);
+        let does_not = archive.keep(Class::Incident, EvidenceKind::Snapshot, at, &large);
         let left = listing(folder.path());
-        let after = archive.sweep(SystemTime::now(), DAY, 50_000, &HashSet::new());
-        let fits_now = archive.keep(EvidenceKind::Snapshot, at, &large);
+        let after =
+            archive.sweep(SystemTime::now(), 50_000, &HashSet::new(), |files| vec![false; files.len()]);
+        let fits_now = archive.keep(Class::Incident, EvidenceKind::Snapshot, at, &large);
         mount("umount", &[place]).expect("unmounted");
         assert_eq!(left, [fits.expect("room").path]);
         assert!(matches!(does_not, Err(EvidenceError::DiskFull { .. })), "{does_not:?}");
-        assert_eq!(after.expect("swept").deleted, 1);
+        assert_eq!(after.expect("swept").displaced.len(), 1);
         assert!(fits_now.is_ok());
+    }
+
+    #[test]
+    fn what_was_asked_for_is_told_from_what_an_incident_cites() {
+        let (folder, archive) = archive();
+        let at = captured_at("2026-11-22T00:00:00Z");
+        let asked = archive.keep(Class::Asked, EvidenceKind::Snapshot, at, b"asked").unwrap();
+        let cited = archive.keep(Class::Incident, EvidenceKind::Snapshot, at, b"cited").unwrap();
+        assert!(asked.path.starts_with("evidence/asked-2026-11-22/"), "{}", asked.path);
+        let find = |sha: &str| Archive::find(folder.path(), sha).unwrap();
+        assert_eq!(find(&asked.sha256), Some(asked.path.clone()));
+        assert_eq!(find(&cited.sha256[..12]), Some(cited.path));
+        assert_eq!((find("0123"), find("")), (None, None));
+        let only_asked = |files: &[(&str, Class, Duration)]| {
+            files.iter().map(|(_, class, _)| *class == Class::Asked).collect()
+        };
+        let swept = archive.sweep(SystemTime::now(), u64::MAX, &HashSet::new(), only_asked).unwrap();
+        assert_eq!((swept.expired, swept.displaced), (vec![asked.path], vec![]));
+        assert_eq!(swept.kept_bytes, 5);
     }
 
     #[test]
@@ -362,7 +450,12 @@ mod tests {
             for (i, &(age, bytes, open)) in files.iter().enumerate() {
                 let content = vec![i as u8; bytes];
                 let kept = archive
-                    .keep(EvidenceKind::Snapshot, captured_at("2026-11-22T00:00:00Z"), &content)
+                    .keep(
+                        Class::Incident,
+                        EvidenceKind::Snapshot,
+                        captured_at("2026-11-22T00:00:00Z"),
+                        &content,
+                    )
                     .unwrap();
                 let file = File::options().write(true).open(folder.path().join(&kept.path)).unwrap();
                 file.set_modified(now - DAY * age as u32).unwrap();
@@ -371,11 +464,14 @@ mod tests {
                 }
                 paths.push(kept.path);
             }
-            let swept = archive.sweep(now, DAY * *days as u32, *bytes_max, &protected).unwrap();
+            let too_old = |files: &[(&str, Class, Duration)]| {
+                files.iter().map(|(_, _, age)| *age > DAY * *days as u32).collect()
+            };
+            let swept = archive.sweep(now, *bytes_max, &protected, too_old).unwrap();
             let mut wanted: Vec<String> = stay.iter().map(|&i| paths[i].clone()).collect();
             wanted.sort();
             assert_eq!(listing(folder.path()), wanted, "{files:?}");
-            assert_eq!(swept.deleted, files.len() - stay.len());
+            assert_eq!(swept.expired.len() + swept.displaced.len(), files.len() - stay.len());
             assert_eq!(swept.kept_bytes, stay.iter().map(|&i| files[i].1 as u64).sum::<u64>());
         }
     }

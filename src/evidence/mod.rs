@@ -2,7 +2,7 @@
 //!
 //! Masks come first ([`mask::apply`], before anything else sees a picture), then the [`snapshot()`] or the
 //! [`clip::remux`], then the [`Archive`], which gives back the reference that an event carries. Beside it lie the
-//! [`References`]: how the place looks when it is empty.
+//! [`References`]: how the place looks when it is empty, and the [`Register`] of who looked at what, and what was deleted.
 
 pub mod annotate;
 pub mod archive;
@@ -12,15 +12,17 @@ pub mod clip;
 mod colour;
 pub mod mask;
 pub mod reference;
+pub mod register;
 mod shrink;
 pub mod snapshot;
 mod spans;
 pub mod still;
 
 pub use annotate::{Annotator, Seen, TrackView, ZoneView};
-pub use archive::{Archive, Swept};
+pub use archive::{Archive, Class, Swept};
 pub use clip::{Remuxed, remux};
 pub use reference::References;
+pub use register::Register;
 pub use snapshot::{caption, plain, snapshot};
 
 use std::path::PathBuf;

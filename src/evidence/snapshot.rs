@@ -252,15 +252,7 @@ pub(super) mod tests {
     }
 
     fn settings(redact_persons: bool) -> Evidence {
-        Evidence {
-            jpeg_quality: 92,
-            snapshot_px_max: 1280,
-            redact_persons,
-            pre_roll_s: 5.0,
-            post_roll_s: 5.0,
-            retention_days: 30,
-            bytes_max: 1 << 30,
-        }
+        Evidence { jpeg_quality: 92, redact_persons, ..Evidence::default() }
     }
 
     fn decoded(jpeg: &[u8]) -> image::RgbImage {

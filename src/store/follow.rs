@@ -33,6 +33,11 @@ impl Follower {
         Ok(Self { db, changed: (newest - LOOK_BACK).max(0), told: HashMap::new() })
     }
 
+    /// One incident, open or closed.
+    pub fn incident(&self, id: Uuid) -> Result<Option<Incident>, StoreError> {
+        record::one(&self.db, id)
+    }
+
     /// Incidents with a new statement since the last call (at first: the last 50 changes), oldest change first, at most 1000.
     /// Of several changes of one incident between two calls only the newest is seen.
     pub fn changes(&mut self) -> Result<Vec<Incident>, StoreError> {

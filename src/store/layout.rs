@@ -98,6 +98,16 @@ pub(super) const MIGRATIONS: &[&str] = &[
         bytes   BLOB NOT NULL
     ) STRICT;
 ",
+    "
+    -- Which incidents cite a file, for how long it is kept.
+    CREATE TABLE citation (
+        path     TEXT NOT NULL,
+        incident TEXT NOT NULL,
+        PRIMARY KEY (path, incident)
+    ) STRICT, WITHOUT ROWID;
+    INSERT OR IGNORE INTO citation
+        SELECT piece.value ->> 'path', incident.id FROM incident, json_each(incident.json, '$.evidence') AS piece;
+",
 ];
 
 /// The newest layout this program knows.

@@ -31,6 +31,7 @@ pub use error::StoreError;
 pub use follow::Follower;
 pub use outbox::{GaveWay, Message, MessageKind, OutboxRow, OutboxSize, Payload};
 pub use recheck::{PendingRecheck, RecheckAsked, RecheckAsker};
+pub use record::Citation;
 pub use verdict::{Decided, Precision, StoredVerdict, Taken};
 
 use crate::event::{Incident, Phase, Verdict, VerdictOutcome};
@@ -45,6 +46,8 @@ const QUEUE: usize = 64;
 
 /// Days whose verdicts say how good a zone is: long enough for some dozens, short enough to show what tuning did.
 const PRECISION_DAYS: i64 = 30;
+/// How long they are not counted again, if none has come: they leave the days one by one.
+const PRECISION_KEPT: SignedDuration = SignedDuration::from_mins(10);
 
 /// What the store may grow to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +104,8 @@ struct Writer {
     rechecks: watch::Sender<u64>,
     evidence_gave_way: AtomicU64,
     incidents_gave_way: AtomicU64,
+    /// What [`Store::precision`] said last: after how many decisions, and when.
+    precision: Mutex<Option<(u64, Timestamp, Vec<Precision>)>>,
 }
 
 impl Drop for Writer {
@@ -147,6 +152,7 @@ impl Store {
                 rechecks: watch::Sender::new(0),
                 evidence_gave_way: AtomicU64::new(0),
                 incidents_gave_way: AtomicU64::new(0),
+                precision: Mutex::new(None),
             }),
         })
     }
@@ -186,6 +192,16 @@ impl Store {
     /// Incidents that are open, in the order of their last change.
     pub fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
         self.call(|db| record::open(db))
+    }
+
+    /// How many incidents are open.
+    pub fn open_count(&self) -> Result<usize, StoreError> {
+        self.call(|db| record::open_count(db).map_err(StoreError::Sql))
+    }
+
+    /// The incidents that cite each of these files (paths under the data directory), in their order.
+    pub fn citations(&self, paths: Vec<String>) -> Result<Vec<Vec<Citation>>, StoreError> {
+        self.call(move |db| record::citations(db, &paths).map_err(StoreError::Sql))
     }
 
     /// The incidents that changed last, newest change first.
@@ -350,10 +366,21 @@ impl Store {
     }
 
     /// How the incidents of each zone and kind were judged in the 30 days before `now`; zones without a verdict are not in it.
+    /// Reckoned anew when a decision has come, or after ten minutes.
     pub fn precision(&self, now: Timestamp) -> Result<Vec<Precision>, StoreError> {
+        let decisions = self.decisions();
+        let mut known = self.writer.precision.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, at, zones)) = &*known
+            && *of == decisions
+            && now.duration_since(*at).abs() < PRECISION_KEPT
+        {
+            return Ok(zones.clone());
+        }
         let days = SignedDuration::from_hours(24 * PRECISION_DAYS);
         let since = now.checked_sub(days).unwrap_or(Timestamp::MIN);
-        self.call(move |db| verdict::precision(db, since).map_err(StoreError::Sql))
+        let zones = self.call(move |db| verdict::precision(db, since).map_err(StoreError::Sql))?;
+        *known = Some((decisions, now, zones.clone()));
+        Ok(zones)
     }
 
     /// How many incidents of a kind a zone had that were first seen after `since`, without those that were called a false

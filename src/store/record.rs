@@ -32,7 +32,36 @@ pub(super) fn put(change: &Transaction<'_>, incident: &Incident) -> Result<(), S
             ])
         })
         .map_err(StoreError::Sql)?;
+    for piece in &incident.evidence {
+        change
+            .prepare_cached("INSERT OR IGNORE INTO citation (path, incident) VALUES (?, ?)")
+            .and_then(|mut cite| cite.execute(params![piece.path, incident.incident.to_string()]))
+            .map_err(StoreError::Sql)?;
+    }
     Ok(())
+}
+
+/// An incident that cites a piece of evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation {
+    /// The scenario's id.
+    pub kind: String,
+    /// Whether the platform called it a false alarm at last.
+    pub false_alarm: bool,
+}
+
+/// The incidents that cite each of these files.
+pub(super) fn citations(db: &Connection, paths: &[String]) -> rusqlite::Result<Vec<Vec<Citation>>> {
+    let mut query = db.prepare_cached(
+        "SELECT incident.kind,
+                (SELECT kind FROM verdict WHERE incident = incident.id ORDER BY id DESC LIMIT 1) IS 'false_alarm'
+           FROM citation JOIN incident ON incident.id = citation.incident WHERE citation.path = ?",
+    )?;
+    let mut of = |path: &String| {
+        let cited = |row: &rusqlite::Row<'_>| Ok(Citation { kind: row.get(0)?, false_alarm: row.get(1)? });
+        query.query_map([path], cited)?.collect()
+    };
+    paths.iter().map(&mut of).collect()
 }
 
 /// Forgets the oldest closed incidents beyond the limit, with their verdicts.
@@ -45,8 +74,14 @@ pub(super) fn prune(change: &Transaction<'_>, limits: &Limits) -> rusqlite::Resu
     if forgotten > 0 {
         change.execute("DELETE FROM verdict WHERE incident NOT IN (SELECT id FROM incident)", [])?;
         change.execute("DELETE FROM recheck WHERE incident NOT IN (SELECT id FROM incident)", [])?;
+        change.execute("DELETE FROM citation WHERE incident NOT IN (SELECT id FROM incident)", [])?;
     }
     Ok(())
+}
+
+pub(super) fn open_count(db: &Connection) -> rusqlite::Result<usize> {
+    db.query_row("SELECT COUNT(*) FROM incident WHERE open = 1", [], |row| row.get::<_, i64>(0))
+        .map(|count| count.max(0) as usize)
 }
 
 pub(super) fn open(db: &Connection) -> Result<Vec<Incident>, StoreError> {
