@@ -106,7 +106,7 @@ pub fn run(options: &Options) -> anyhow::Result<Table> {
     }
     daemon.stop()?;
     let mut table = Table::new("recovery");
-    let about = format!("stall_s = {}, a key picture every {KEY_EVERY_S} s", rig::STALL_S);
+    let about = format!("a key picture every {KEY_EVERY_S} s");
     table.row("cameras lost and come back", over as f64, Bar::Least(options.trials as f64), about);
     let tell = |table: &mut Table, what: &str, times: &mut Vec<f64>, bar: Bar| {
         let (median, most) = (quantile(times, 0.5), quantile(times, 1.0));

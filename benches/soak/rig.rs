@@ -343,7 +343,7 @@ pub fn config(
         "# turn {turn}\n[node]\nsite = \"soak\"\nid = \"box\"\ndata_dir = {:?}\ntimezone = \"Asia/Shanghai\"\n\
          [mqtt]\nhost = \"127.0.0.1\"\nport = {road}\n\
          [evidence]\npre_roll_s = 1\npost_roll_s = 1\n\
-         [defaults]\nstall_s = {STALL_S:?}\nring_bytes_max = 1_000_000\n\
+         [defaults]\nring_bytes_max = 1_000_000\n\
          [groups.tcp]\ntransport = \"tcp\"\n[groups.udp]\ntransport = \"udp\"\n\n",
         data.display().to_string()
     );
@@ -356,9 +356,6 @@ pub fn config(
 
 /// How much more rarely than wanted a camera may be looked at until that counts.
 const SHORT: f64 = 1.5;
-
-/// Seconds without a picture until the daemon gives a connection up.
-pub const STALL_S: f64 = 4.0;
 
 /// An empty folder.
 pub fn fresh(dir: &Path, name: &str) -> anyhow::Result<PathBuf> {

@@ -29,6 +29,11 @@ const GOOD_STRETCH: Duration = Duration::from_secs(10);
 /// How many stall limits a camera may send pictures of which none can start decoding: key pictures can be a minute
 /// apart in cameras that save bandwidth, so the connection is not given up at once.
 const WITHOUT_KEY_STALLS: u32 = 6;
+/// Silence after which people are told, long before the connection is given up: it may be a breath of a weak uplink, and many
+/// cameras have few sessions to give, which they hold for a minute after they were lost.
+const QUIET_MIN: Duration = Duration::from_secs(4);
+/// The same for slow cameras, as a multiple of the usual time between their pictures.
+const QUIET_PICTURES: u32 = 4;
 /// Pause before a state is offered again to somebody who has no room.
 const ROOM_WAIT: Duration = Duration::from_millis(50);
 
@@ -197,8 +202,21 @@ impl<S: Sink> Supervisor<'_, S> {
         let mut decodable = Instant::now();
         // Whether a key picture is needed before anything can be decoded, and before anything is handed on.
         let (mut broken, mut starting, mut full) = (true, true, false);
+        let mut usual = Usual::default();
         loop {
-            let received = connection.next(&mut self.time, stall).await?;
+            let next = connection.next(&mut self.time, stall);
+            tokio::pin!(next);
+            let quiet = usual.quiet();
+            let received = match tokio::time::timeout(quiet, &mut next).await {
+                Ok(received) => received?,
+                Err(_) if quiet < stall => {
+                    let detail = format!("nothing came for {} s; waiting for it", quiet.as_secs());
+                    offer(&mut self.out, &mut self.told, CameraState::Stalled, Some(detail));
+                    next.await?
+                }
+                Err(_) => next.await?,
+            };
+            usual.came(Instant::now());
             let mut unit = received.unit;
             self.counters.packets_lost.fetch_add(received.lost, Relaxed);
             broken = !unit.key && (broken || unit.after_loss);
@@ -273,12 +291,45 @@ impl<S: Sink> Supervisor<'_, S> {
 
     /// Sends a state if it is another one than the last and there is room; otherwise the next picture tries again.
     fn try_tell(&mut self, state: CameraState, detail: Option<String>) {
-        if self.told.as_ref().is_none_or(|(told, _)| *told != state) {
-            let message = Message::State { state, detail: detail.clone() };
-            if self.out.take(message).is_ok() {
-                self.told = Some((state, detail));
-            }
+        offer(&mut self.out, &mut self.told, state, detail);
+    }
+}
+
+fn offer(
+    out: &mut impl Sink,
+    told: &mut Option<(CameraState, Option<String>)>,
+    state: CameraState,
+    detail: Option<String>,
+) {
+    if told.as_ref().is_none_or(|(told, _)| *told != state) {
+        let message = Message::State { state, detail: detail.clone() };
+        if out.take(message).is_ok() {
+            *told = Some((state, detail));
         }
+    }
+}
+
+/// The usual time between the pictures of a connection.
+#[derive(Debug, Default)]
+struct Usual {
+    last: Option<Instant>,
+    between: Duration,
+}
+
+impl Usual {
+    /// A picture came.
+    fn came(&mut self, now: Instant) {
+        if let Some(last) = self.last.replace(now) {
+            let between = now - last;
+            // Forgets half in about 20 pictures; begins with the first.
+            let weight = if self.between.is_zero() { 1.0 } else { 1.0 / 30.0 };
+            self.between = self.between.mul_f64(1.0 - weight) + between.mul_f64(weight);
+        }
+    }
+
+    /// Silence that is not usual.
+    fn quiet(&self) -> Duration {
+        QUIET_MIN.max(self.between * QUIET_PICTURES)
     }
 }
 
@@ -311,6 +362,27 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_camera_is_not_thought_silent() {
+        let began = Instant::now();
+        // Seconds between pictures, and after how many seconds of silence people are told.
+        for (between_s, quiet_s) in [(0.04, 4.0), (0.9, 4.0), (2.0, 8.0), (10.0, 40.0)] {
+            let mut usual = Usual::default();
+            for n in 0..200 {
+                usual.came(began + Duration::from_secs_f64(between_s * f64::from(n)));
+            }
+            assert!((usual.quiet().as_secs_f64() - quiet_s).abs() < 0.01, "{between_s}: {:?}", usual.quiet());
+        }
+        // A pause of a weak uplink now and then does not make a camera slow.
+        let mut usual = Usual::default();
+        let mut at = began;
+        for n in 0..1000 {
+            at += Duration::from_secs_f64(if n % 100 == 0 { 5.0 } else { 0.04 });
+            usual.came(at);
+        }
+        assert_eq!(usual.quiet(), QUIET_MIN);
+    }
 
     #[test]
     fn retries_are_quick_at_first_and_slow_after_a_refused_password() {
