@@ -32,7 +32,7 @@
 //! | [`dispatch`] | from the outbox to the broker, and verdicts back |
 //! | [`simulate`] | RTSP cameras made from clips, with faults to order |
 //! | [`eval`] | labelled sets: what should have been said, and what was |
-//! | `daemon` | wires the stages; `daemon/analysis.rs` is one camera's way through all of them |
+//! | `daemon` | wires the stages; `daemon/analysis` is one camera's way through all of them |
 //! | [`processor`] | processor time and memory of this process, for budgets and figures |
 //! | [`metrics`] | the text that Prometheus reads |
 //! | `cli` | one file per verb |

@@ -19,7 +19,7 @@ fn reloads() -> u32 {
 }
 
 /// Dwell time of the lanes in seconds: long enough for the reloads and two kills within.
-fn dwell_s() -> f64 {
+fn dwelling_s() -> f64 {
     0.15 * f64::from(reloads().max(100))
 }
 
@@ -69,7 +69,7 @@ impl Street {
                  polygon = [[0.1834, 0.7739], [0.776, 0.5119], [0.6695, 0.4114], [0.1585, 0.5916]]\n\
                  suspect_s = 3\ndwell_s = {:.1}\nclear_s = 4\n",
                 self.server.address(),
-                dwell_s()
+                dwelling_s()
             );
         }
         let path = self.dir.path().join("gridwatch.toml");
@@ -79,7 +79,7 @@ impl Street {
 
     /// The newest state of every incident, once `enough` of it is true.
     fn incidents(&self, what: &str, enough: impl Fn(&[Incident]) -> bool) -> Vec<Incident> {
-        let patience = Instant::now() + Duration::from_secs(90) + Duration::from_secs_f64(dwell_s());
+        let patience = Instant::now() + Duration::from_secs(90) + Duration::from_secs_f64(dwelling_s());
         loop {
             let found: Vec<Incident> =
                 Follower::open(&self.data()).and_then(|mut follower| follower.changes()).unwrap_or_default();
@@ -126,8 +126,11 @@ fn reloads_and_a_kill_lose_no_dwell() {
         let waited_s = confirmed.duration_since(incident.first_seen).as_secs_f64();
         assert_eq!(incident.seq, 1, "{camera}");
         // Looked at every second or two; after a kill once more for the key picture.
-        assert!((dwell_s() - 1.0..dwell_s() + 8.0).contains(&waited_s), "{camera}: confirmed after {waited_s} s");
-        assert!((dwell_s() - 1.0..dwell_s() + 8.0).contains(&dwell_s), "{camera}: dwell {dwell_s} s");
+        assert!(
+            (dwelling_s() - 1.0..dwelling_s() + 8.0).contains(&waited_s),
+            "{camera}: confirmed after {waited_s} s"
+        );
+        assert!((dwelling_s() - 1.0..dwelling_s() + 8.0).contains(&dwell_s), "{camera}: dwell {dwell_s} s");
     }
 
     // What is open goes on under its id; one camera goes, another comes.

@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
-use super::rtsp::{Connection, RtspError};
+use super::rtsp::{Connection, Received, RtspError};
 use super::timekeeper::Timekeeper;
 use crate::config;
 use crate::frame::{AccessUnit, CameraState};
@@ -204,18 +204,7 @@ impl<S: Sink> Supervisor<'_, S> {
         let (mut broken, mut starting, mut full) = (true, true, false);
         let mut usual = Usual::default();
         loop {
-            let next = connection.next(&mut self.time, stall);
-            tokio::pin!(next);
-            let quiet = usual.quiet();
-            let received = match tokio::time::timeout(quiet, &mut next).await {
-                Ok(received) => received?,
-                Err(_) if quiet < stall => {
-                    let detail = format!("nothing came for {} s; waiting for it", quiet.as_secs());
-                    offer(&mut self.out, &mut self.told, CameraState::Stalled, Some(detail));
-                    next.await?
-                }
-                Err(_) => next.await?,
-            };
+            let received = self.receive(&mut connection, usual.quiet(), stall).await?;
             usual.came(Instant::now());
             let mut unit = received.unit;
             self.counters.packets_lost.fetch_add(received.lost, Relaxed);
@@ -259,6 +248,25 @@ impl<S: Sink> Supervisor<'_, S> {
                 Err(Refused::Gone) => return Ok(()),
             }
         }
+    }
+
+    /// The next picture; people are told when nothing comes for `quiet`, the connection is given up after `stall`.
+    async fn receive(
+        &mut self,
+        connection: &mut Connection,
+        quiet: Duration,
+        stall: Duration,
+    ) -> Result<Received, RtspError> {
+        let next = connection.next(&mut self.time, stall);
+        tokio::pin!(next);
+        if quiet < stall {
+            if let Ok(received) = tokio::time::timeout(quiet, &mut next).await {
+                return received;
+            }
+            let detail = format!("nothing came for {} s; waiting for it", quiet.as_secs());
+            offer(&mut self.out, &mut self.told, CameraState::Stalled, Some(detail));
+        }
+        next.await
     }
 
     fn undecodable(&self, since: Duration) -> RtspError {

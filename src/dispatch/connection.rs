@@ -79,7 +79,7 @@ async fn stop_passed(shared: &Shared, stop_at: &mut Option<Instant>) {
     }
 }
 
-/// Where the way of a statement is told with its times; see `daemon/analysis.rs`.
+/// Where the way of a statement is told with its times; see `daemon/analysis`.
 const LATENCY: &str = "gridwatch::latency";
 
 /// One connection, from its first word to its first error; `Ok` when it was told to stop.

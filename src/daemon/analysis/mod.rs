@@ -2,6 +2,11 @@
 //!
 //! Synchronous and clockless, so that `run` (live) and `replay` (a file, as fast as it goes) are the same code.
 
+mod asked;
+mod clips;
+mod doubt;
+mod memory;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,22 +21,23 @@ use crate::detect::foreground::Foreground;
 use crate::detect::movers::{Movers, Network};
 use crate::detect::{DetectError, Detector};
 use crate::detection::{Detection, Findings, Mover, UNKNOWN};
-use crate::event::{EvidenceRef, Phase};
-use crate::evidence::{self, Class};
+use crate::event::Phase;
+use crate::evidence;
 use crate::frame::{AccessUnit, Captured, Codec, Picture};
 use crate::geometry::{BBox, Polygon};
-use crate::health::Trust;
 use crate::incident::opens;
 use crate::observation::{Observation, Stage, ZoneId};
 use crate::sampler::{Need, is_due_in_order};
 use crate::scene::Scene;
 
-use super::cameras::LOST_AFTER;
 use super::condition::Condition;
 use super::desk::{Desk, Standing};
 use super::gate::Gate;
 use super::gauge::Counts;
-use super::intake::{Polled, PostBox, Task, Work};
+use super::intake::{PostBox, Task, Work};
+use clips::Clips;
+use doubt::Doubt;
+use memory::Memory;
 
 /// A picture that was looked at, with everything that came of it; `replay` records and draws it.
 pub struct Looked<'a> {
@@ -71,17 +77,6 @@ fn candidates(camera: &Camera, model: Option<&Model>, falling: &[Polygon]) -> Ca
 /// An own decoder (8 MB and more) that has had nothing for so long is let go.
 const DECODER_KEPT: Duration = Duration::from_secs(30);
 
-/// How often what the scene must remember is kept while something stays.
-const KEPT_EVERY: Duration = Duration::from_secs(2);
-
-/// What was learnt of the empty zones is kept so long after the start, ...
-const GROUND_FIRST: Duration = Duration::from_secs(15);
-/// ... and then this often.
-const GROUND_EVERY: Duration = Duration::from_secs(3_600);
-
-/// How often a camera's health is looked at where no rule wants single pictures.
-const EXAMINED_EVERY: Duration = Duration::from_secs(8);
-
 /// Who wants to see a picture.
 enum Wanted {
     /// Every rule, and the camera's health; `key`: it was decoded from a key picture.
@@ -91,13 +86,6 @@ enum Wanted {
     },
     /// Only who looks for falling things.
     ByThrown,
-}
-
-/// A clip that will be written when its last picture has come.
-struct PendingClip {
-    incident: Uuid,
-    from: Duration,
-    until: Duration,
 }
 
 /// How small moving things are found.
@@ -121,23 +109,14 @@ pub struct Analysis {
     foreground: Option<Foreground>,
     movers: Option<Candidates>,
     scene: Scene,
-    /// When what was learnt of the empty zones is to be kept for the next start, in media time.
-    ground_due: Option<Duration>,
-    /// When what the scene must remember was last kept, and whether there was anything; in media time.
-    kept: Option<Duration>,
-    clips: Vec<PendingClip>,
+    memory: Memory,
+    clips: Clips,
     /// Zones that were said to show a road.
     roads: HashSet<ZoneId>,
     /// What has not been reported yet.
     counts: Counts,
     gate: Gate,
-    /// The camera's health; `None`: nobody asks (a replay).
-    condition: Option<Arc<Condition>>,
-    /// When its health was last looked at, and how far its pictures may be believed since then.
-    examined: Option<Duration>,
-    trust: Trust,
-    /// Since when its pictures show nothing that could be analysed, until its incidents are given up.
-    blind: Option<Duration>,
+    doubt: Doubt,
     /// What was wanted when the work in hand was made, and whether the packet gate would have spared it.
     need: Need,
     spared: bool,
@@ -197,16 +176,12 @@ impl Analysis {
             movers: (!falling.is_empty())
                 .then(|| candidates(&camera, desk.falls_model(&camera).as_ref(), &falling)),
             scene,
-            ground_due: None,
-            kept: None,
-            clips: Vec::new(),
+            memory: Memory::default(),
+            clips: Clips::default(),
             roads: HashSet::new(),
             counts: Counts::default(),
             gate: Gate::new(&camera.zones, desk.gates()),
-            condition: None,
-            examined: None,
-            trust: Trust::Whole,
-            blind: None,
+            doubt: Doubt::new(None),
             need: Need::default(),
             spared: false,
             arrived: Instant::now(),
@@ -235,11 +210,11 @@ impl Analysis {
     ) -> (Self, Option<Duration>) {
         let remembered = desk.remembered(&camera.id);
         let mut analysis = Self::new(camera, detector, desk);
-        analysis.condition = Some(condition);
+        analysis.doubt = Doubt::new(Some(condition));
         let media_now = remembered.and_then(|checkpoint| {
             let media_now = checkpoint.media_at(now)?;
             analysis.scene = Scene::resume(&analysis.camera.zones, checkpoint);
-            analysis.kept = Some(Duration::ZERO);
+            analysis.memory = Memory::resumed();
             Some(media_now)
         });
         (analysis, media_now)
@@ -267,16 +242,7 @@ impl Analysis {
                 }
             }
             Work::Poll(unit, asked) => {
-                let camera = self.camera.id.clone();
-                let answer = match asked.zone {
-                    None => Polled { camera, picture: self.polled(&unit, keys), zone: None },
-                    Some(zone) => {
-                        let (picture, present) = self.recheck(&unit, &zone, keys, looked);
-                        Polled { camera, picture, zone: Some((zone, present)) }
-                    }
-                };
-                // Whoever asked may have given up.
-                let _ = asked.to.send(answer);
+                self.answer(&unit, asked, keys, looked);
             }
             Work::Key(unit) => {
                 self.decoder = None;
@@ -300,7 +266,7 @@ impl Analysis {
                 }
             }
         }
-        self.finish_clips(Some(at));
+        self.clips.write(Some(at), &self.camera, &self.post, &self.desk);
         self.report(&at);
     }
 
@@ -315,9 +281,9 @@ impl Analysis {
                 Err(error) => self.undecodable(&error),
             }
         }
-        self.finish_clips(None);
+        self.clips.write(None, &self.camera, &self.post, &self.desk);
         if let Some(last) = self.scene.at() {
-            self.remember(&last, true);
+            self.memory.keep_scene(&last, true, &self.camera, &self.scene, &self.desk);
         }
         self.post.lock().counts += std::mem::take(&mut self.counts);
     }
@@ -332,7 +298,7 @@ impl Analysis {
         let need = need(&self.scene, self.desk.local(at));
         let mut post = self.post.lock();
         post.need = need;
-        post.clip_due = self.clips.iter().map(|clip| clip.until).min();
+        post.clip_due = self.clips.due();
         post.counts += std::mem::take(&mut self.counts);
     }
 
@@ -343,58 +309,6 @@ impl Analysis {
             let wanted = if due { Wanted::ByAll { key: false } } else { Wanted::ByThrown };
             self.look(picture, wanted, looked);
         }
-    }
-
-    /// One picture for a poll: masked, persons made unrecognisable.
-    fn polled(&mut self, unit: &AccessUnit, keys: &mut KeyDecoder) -> Option<(Captured, EvidenceRef)> {
-        let picture = keys.decode(unit).map_err(|error| self.undecodable(&error)).ok()?;
-        self.counts.decoded += 1;
-        let picture = evidence::mask::apply(picture, &self.camera.masks);
-        let objects = self.detect(&picture).unwrap_or_default();
-        let kept = self.desk.view(Class::Asked, &self.camera.id, &picture, &persons(&objects, 0.0));
-        kept.map(|evidence| (picture.captured, evidence))
-    }
-
-    /// Looks at a key picture because somebody wants to know how a zone is: the picture with the zone drawn, and whether
-    /// something is there.
-    fn recheck(
-        &mut self,
-        unit: &AccessUnit,
-        zone: &ZoneId,
-        keys: &mut KeyDecoder,
-        looked: &mut dyn FnMut(Looked<'_>),
-    ) -> (Option<(Captured, EvidenceRef)>, Option<bool>) {
-        let Ok(picture) = keys.decode(unit).map_err(|error| self.undecodable(&error)) else {
-            return (None, None);
-        };
-        let at = picture.captured;
-        // What was looked at already, or something later, was seen with its own eyes.
-        if self.looked.is_none_or(|last| last < at.media) {
-            self.look(picture.clone(), Wanted::ByAll { key: true }, looked);
-        }
-        let picture = evidence::mask::apply(picture, &self.camera.masks);
-        let (Some(zone), Some(state)) =
-            (self.zone(zone), self.scene.states().into_iter().find(|state| state.zone == *zone))
-        else {
-            return (None, None);
-        };
-        let persons = persons(&self.detect(&picture).unwrap_or_default(), 0.0);
-        let seen = Observation {
-            zone: zone.id.clone(),
-            stage: if state.present { Stage::Confirmed } else { Stage::Cleared },
-            first_seen: at,
-            confirmed_at: None,
-            last_seen: at,
-            at,
-            dwell_s: state.dwell_s,
-            unseen_s: 0.0,
-            coverage: state.coverage,
-            objects: if state.present { state.objects } else { Vec::new() },
-            trajectory: None,
-        };
-        let shown = self.desk.snapshot(&self.camera, &zone, &seen, &picture, &persons);
-        // What cannot be believed tells nothing.
-        (shown.map(|evidence| (at, evidence)), (self.trust == Trust::Whole).then_some(state.present))
     }
 
     fn undecodable(&mut self, error: &dyn std::error::Error) {
@@ -468,8 +382,11 @@ impl Analysis {
         }
         let observations = self.scene.observe(&findings, self.desk.local(&captured));
         self.warn_of_roads();
-        self.keep_ground(&captured);
-        self.remember(&captured, !observations.is_empty());
+        if let Some(foreground) = &self.foreground {
+            self.memory.keep_ground(&captured, &self.camera, foreground, &self.scene, &self.desk);
+        }
+        let says = !observations.is_empty();
+        self.memory.keep_scene(&captured, says, &self.camera, &self.scene, &self.desk);
         for seen in &observations {
             self.state(seen, picture, findings.objects.as_deref());
         }
@@ -480,80 +397,34 @@ impl Analysis {
         looked(Looked { camera: &self.camera, picture, findings: &findings, scene: &self.scene });
     }
 
-    /// Keeps what was learnt of the empty zones for the next start: soon after it was learnt, when something has come, and every
-    /// hour.
-    fn keep_ground(&mut self, at: &Captured) {
-        let Some(foreground) = &self.foreground else { return };
-        let due = *self.ground_due.get_or_insert(at.media + GROUND_FIRST);
-        let comes = self.kept.is_none() && self.scene.needs(self.desk.local(at)).occupied;
-        if at.media < due && !comes {
-            return;
-        }
-        if let Some(ground) = foreground.ground() {
-            self.desk.keep_ground(&self.camera.id, ground);
-            self.ground_due = Some(at.media + GROUND_EVERY);
-        }
-    }
-
-    /// Keeps what the scene must remember over a restart: at once if something is about to be said, else now and then.
-    fn remember(&mut self, at: &Captured, at_once: bool) {
-        let rests = self.kept.is_some_and(|kept| at.media.saturating_sub(kept) < KEPT_EVERY);
-        if rests && !at_once {
-            return;
-        }
-        let checkpoint = self.scene.checkpoint();
-        if checkpoint.is_some() || self.kept.is_some() {
-            self.desk.remember(&self.camera.id, checkpoint.as_ref(), at);
-        }
-        self.kept = checkpoint.map(|_| at.media);
-    }
-
     /// Looks at the camera's health.
     fn examine(&mut self, picture: &Picture, key: bool) {
-        let Some(condition) = self.condition.clone() else { return };
-        self.examined = Some(picture.captured.media);
-        let everybody = || persons(&self.detect(picture).unwrap_or_default(), 0.0);
-        let trust = condition.look(picture, key, everybody);
-        if trust != self.trust {
-            let camera = &self.camera.id;
-            match trust {
-                Trust::Whole => tracing::info!(%camera, "its pictures are analysed again"),
-                Trust::Stale(check) | Trust::Nothing(check) => {
-                    tracing::warn!(%camera, "its pictures are not analysed: {}", check.title().en);
-                }
-            }
-            self.trust = trust;
-        }
+        let mut doubt = std::mem::replace(&mut self.doubt, Doubt::new(None));
+        let camera = Arc::clone(&self.camera);
+        doubt.look(&camera, picture, key, || persons(&self.detect(picture).unwrap_or_default(), 0.0));
+        self.doubt = doubt;
     }
 
     /// The same now and then where every picture is decoded in order: only key pictures tell whether it is frozen.
     fn examine_key(&mut self, unit: &AccessUnit, keys: &mut KeyDecoder) {
-        let at = unit.captured.media;
-        if self.condition.is_none()
-            || self.examined.is_some_and(|last| at.saturating_sub(last) < EXAMINED_EVERY)
+        if self.doubt.is_due(unit.captured.media)
+            && let Ok(picture) = keys.decode(unit)
         {
-            return;
-        }
-        if let Ok(picture) = keys.decode(unit) {
             self.examine(&evidence::mask::apply(picture, &self.camera.masks), true);
         }
     }
 
-    /// Whether the pictures show nothing that could be analysed. Nobody then knows how an open incident goes on; after a while
-    /// it is given up, as when the camera were away.
+    /// Whether the pictures show nothing that could be analysed. Nobody then knows how an open incident goes on.
     fn is_blind(&mut self, at: &Captured) -> bool {
-        if self.trust == Trust::Whole {
-            self.blind = None;
+        if self.doubt.gives_up(at) {
+            self.desk.camera_lost(&self.camera.id, at.wall);
+        }
+        if self.doubt.is_none() {
             return false;
         }
         self.looked = Some(at.media);
         self.counts.blind += 1;
         self.post.lock().looked = Some(Instant::now());
-        let since = *self.blind.get_or_insert(at.media);
-        if at.media.saturating_sub(since) >= LOST_AFTER {
-            self.blind = Some(at.media);
-            self.desk.camera_lost(&self.camera.id, at.wall);
-        }
         true
     }
 
@@ -632,7 +503,7 @@ impl Analysis {
         for said in self.desk.observe(&self.camera, &zone, seen, model, pictures) {
             if said.phase == Phase::Opened {
                 self.tell_latency(said.incident);
-                self.plan_clip(&zone, seen, said.incident);
+                self.clips.plan(&zone, seen, said.incident, self.desk.clip_lengths());
             }
         }
     }
@@ -654,32 +525,6 @@ impl Analysis {
             total_ms = ms(all),
             "opened"
         );
-    }
-
-    fn plan_clip(&mut self, zone: &Zone, seen: &Observation, incident: Uuid) {
-        let (pre_roll, post_roll) = self.desk.clip_lengths();
-        if pre_roll + post_roll == Duration::ZERO {
-            return;
-        }
-        // A fall lies between its first sighting and now; of a long dwell the last seconds tell enough.
-        let start = match zone.rule.kind {
-            RuleKind::ThrownObject => seen.first_seen.media,
-            RuleKind::Presence | RuleKind::Obstruction => seen.at.media,
-        };
-        let (from, until) = (start.saturating_sub(pre_roll), seen.at.media + post_roll);
-        self.clips.push(PendingClip { incident, from, until });
-    }
-
-    /// Writes the clips whose last picture has come; all of them if no more pictures will come.
-    fn finish_clips(&mut self, now: Option<Captured>) {
-        let due = |clip: &PendingClip| now.is_none_or(|now| now.media >= clip.until);
-        for clip in self.clips.extract_if(.., |clip| due(clip)) {
-            let units = self.post.lock().ring.since(clip.from);
-            let at = now.or_else(|| units.last().map(|unit| unit.captured));
-            if let (Some(at), Some(reference)) = (at, self.desk.clip(&self.camera, &units)) {
-                self.desk.attach(clip.incident, reference, &at);
-            }
-        }
     }
 
     fn zone(&self, id: &ZoneId) -> Option<Zone> {
