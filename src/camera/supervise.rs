@@ -34,6 +34,8 @@ const WITHOUT_KEY_STALLS: u32 = 6;
 const QUIET_MIN: Duration = Duration::from_secs(4);
 /// The same for slow cameras, as a multiple of the usual time between their pictures.
 const QUIET_PICTURES: u32 = 4;
+/// Longest reason given for a lost connection: the camera's own words may be part of it.
+const DETAIL_CHARS_MAX: usize = 300;
 /// Pause before a state is offered again to somebody who has no room.
 const ROOM_WAIT: Duration = Duration::from_millis(50);
 
@@ -172,11 +174,7 @@ impl<S: Sink> Supervisor<'_, S> {
             };
             counter.fetch_add(1, Relaxed);
             let (state, detail) = match &result {
-                Ok(Err(error @ RtspError::Unauthorized { .. })) => {
-                    (CameraState::AuthFailed, error.to_string())
-                }
-                Ok(Err(error @ RtspError::Silent { .. })) => (CameraState::Stalled, error.to_string()),
-                Ok(Err(error)) => (CameraState::Connecting, error.to_string()),
+                Ok(Err(error)) => (state_after(error), self.shown(error)),
                 Ok(Ok(())) => return,
                 Err(_) => {
                     (CameraState::Connecting, "the RTSP library failed on what the camera sent".to_owned())
@@ -278,6 +276,16 @@ impl<S: Sink> Supervisor<'_, S> {
         }
     }
 
+    /// The error for people: a camera may say anything of any length, and repeat what it was sent.
+    fn shown(&self, error: &RtspError) -> String {
+        let said = self.camera.without_secrets(&error.to_string());
+        let mut shown: String = said.chars().take(DETAIL_CHARS_MAX).map(plain).collect();
+        if said.chars().nth(DETAIL_CHARS_MAX).is_some() {
+            shown.push('…');
+        }
+        shown
+    }
+
     /// Sends a state, waiting for room; the same one is not sent twice. False when nobody listens any more.
     async fn tell(&mut self, state: CameraState, detail: Option<String>) -> bool {
         let now = (state, detail);
@@ -339,6 +347,20 @@ impl Usual {
     fn quiet(&self) -> Duration {
         QUIET_MIN.max(self.between * QUIET_PICTURES)
     }
+}
+
+/// What the connection is doing once it has ended so.
+fn state_after(error: &RtspError) -> CameraState {
+    match error {
+        RtspError::Unauthorized { .. } => CameraState::AuthFailed,
+        RtspError::Silent { .. } => CameraState::Stalled,
+        _ => CameraState::Connecting,
+    }
+}
+
+/// Characters that move the cursor of whoever reads the log are left out.
+fn plain(c: char) -> char {
+    if c.is_control() { ' ' } else { c }
 }
 
 /// How long to wait before the next attempt.

@@ -81,17 +81,55 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The address with passwords in path or query replaced: some makers know no other place (`/user=admin_password=…`).
+/// How makers who know no other place for a password name it there (`/user=admin_password=…`).
+const PASSWORD_NAMES: [&str; 4] = ["password=", "passwd=", "pwd=", "pass="];
+
+/// The address with passwords in path or query replaced.
 pub(super) fn redacted(url: &url::Url) -> String {
     let mut text = url.as_str().to_owned();
-    for key in ["password=", "passwd=", "pwd=", "pass="] {
-        let mut from = 0;
-        while let Some(found) = text.get(from..).and_then(|rest| rest.to_ascii_lowercase().find(key)) {
-            let start = from + found + key.len();
-            let length = text[start..].find(['&', '/', '?', '#']).unwrap_or(text.len() - start);
-            text.replace_range(start..start + length, "***");
-            from = start;
+    each_password(url.as_str(), |range| text.replace_range(range, "***"));
+    text
+}
+
+/// The passwords in path or query, as they stand there and decoded.
+pub(super) fn passwords(url: &url::Url) -> Vec<String> {
+    let mut found = Vec::new();
+    each_password(url.as_str(), |range| {
+        let written = &url.as_str()[range];
+        found.extend([written.to_owned(), percent_decoded(written)]);
+    });
+    found
+}
+
+/// Where passwords stand in an address; the last first.
+fn each_password(address: &str, mut take: impl FnMut(std::ops::Range<usize>)) {
+    let lower = address.to_ascii_lowercase();
+    let mut ranges: Vec<_> = PASSWORD_NAMES
+        .iter()
+        .flat_map(|name| lower.match_indices(name).map(|(at, _)| at + name.len()))
+        .map(|start| start..start + lower[start..].find(['&', '/', '?', '#']).unwrap_or(lower.len() - start))
+        .collect();
+    ranges.sort_by_key(|range| std::cmp::Reverse(range.start));
+    // Of one within another, the outer goes.
+    let outer = |range: &std::ops::Range<usize>| {
+        !ranges.iter().any(|other| other.start < range.start && range.start < other.end)
+    };
+    ranges.iter().filter(|range| outer(range)).cloned().for_each(&mut take);
+}
+
+/// The text with every one of the secrets replaced, however its letters are written.
+pub(super) fn without(text: &str, secrets: &[String]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| secret.chars().count() >= SECRET_CHARS_MIN) {
+        let secret = secret.to_ascii_lowercase();
+        let lower = text.to_ascii_lowercase();
+        let found: Vec<usize> = lower.match_indices(&secret).map(|(at, _)| at).collect();
+        for at in found.into_iter().rev() {
+            text.replace_range(at..at + secret.len(), "***");
         }
     }
     text
 }
+
+/// Shorter passwords are parts of other words, and to hide them there would tell what they are.
+const SECRET_CHARS_MIN: usize = 4;

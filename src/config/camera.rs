@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use super::address::{redacted, take_address};
+use base64::Engine as _;
+
+use super::address::{passwords, redacted, take_address, without};
 use super::item::Item;
 use super::names::half_width;
 use super::place::check_coordinates;
@@ -251,6 +253,18 @@ impl Camera {
     /// The address for people and logs: no password, wherever the camera's maker put it.
     pub fn url_shown(&self) -> String {
         redacted(&self.url)
+    }
+
+    /// What the camera or a library said, without this camera's passwords: devices repeat what they were sent, the header
+    /// with the password included. For errors of its connection; ordinary text is better not given a secret at all.
+    pub fn without_secrets(&self, said: &str) -> String {
+        let mut secrets = passwords(&self.url);
+        if let Some(Credentials { username, password }) = &self.credentials {
+            let login = format!("{username}:{}", password.reveal());
+            let sent = base64::engine::general_purpose::STANDARD.encode(login);
+            secrets.extend([sent.trim_end_matches('=').to_owned(), password.reveal().to_owned()]);
+        }
+        without(said, &secrets)
     }
 }
 
