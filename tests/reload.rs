@@ -20,7 +20,7 @@ fn reloads() -> u32 {
 
 /// Dwell time of the lanes in seconds: long enough for the reloads and two kills within.
 fn dwelling_s() -> f64 {
-    0.15 * f64::from(reloads().max(100))
+    0.25 * f64::from(reloads().max(100))
 }
 
 /// Cameras that show a car in the lane from their first picture on.
@@ -77,6 +77,22 @@ impl Street {
         path
     }
 
+    /// Waits until every camera has been looked at three times: by then it is known that something stands there.
+    fn looked_at(&self) {
+        let patience = Instant::now() + Duration::from_secs(60);
+        loop {
+            let status = std::fs::read(self.data().join("status.json")).ok();
+            let status: Option<serde_json::Value> = status.and_then(|s| serde_json::from_slice(&s).ok());
+            let cameras = status.as_ref().and_then(|status| status["cameras"].as_array());
+            let looked = |camera: &serde_json::Value| camera["counts"]["looked"].as_u64() >= Some(3);
+            if cameras.is_some_and(|cameras| cameras.len() >= 2 && cameras.iter().all(looked)) {
+                return;
+            }
+            assert!(Instant::now() < patience, "{status:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// The newest state of every incident, once `enough` of it is true.
     fn incidents(&self, what: &str, enough: impl Fn(&[Incident]) -> bool) -> Vec<Incident> {
         let patience = Instant::now() + Duration::from_secs(90) + Duration::from_secs_f64(dwelling_s());
@@ -101,7 +117,8 @@ fn reloads_and_a_kill_lose_no_dwell() {
     let street = Street::new(&["kept", "changed", "new"]);
     let config = street.write(&[("kept", "A"), ("changed", "B")], "first");
     let mut daemon = Service::start(&config);
-    sleep(3.0);
+    street.looked_at();
+    let begun = jiff::Timestamp::now();
     // One camera stays as it is, the other is another one each time; some of the files are no config at all.
     for n in 0..reloads() {
         street.write(&[("kept", "A"), ("changed", &format!("B{n}"))], "again");
@@ -125,6 +142,11 @@ fn reloads_and_a_kill_lose_no_dwell() {
         let confirmed = incident.confirmed_at.expect("confirmed");
         let waited_s = confirmed.duration_since(incident.first_seen).as_secs_f64();
         assert_eq!(incident.seq, 1, "{camera}");
+        assert!(
+            incident.first_seen < begun,
+            "{camera}: its time began anew at {}, after {begun}",
+            incident.first_seen
+        );
         // Looked at every second or two; after a kill once more for the key picture.
         assert!(
             (dwelling_s() - 1.0..dwelling_s() + 8.0).contains(&waited_s),

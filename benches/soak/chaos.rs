@@ -114,7 +114,7 @@ pub fn run(options: &Options, faults: bool) -> anyhow::Result<Table> {
         turn: 0,
         rng: Rng::with_seed(options.seed ^ 0x50a4),
     };
-    let times = Times::of(options.minutes, faults);
+    let times = Times::of(options.minutes, faults && !options.no_kill);
     let acts =
         if faults { plan::plan(&times, cameras.len(), options.seed, !options.no_reload) } else { Vec::new() };
     let (cpu, self_cpu) = stage.play(acts, times.ends)?;

@@ -51,6 +51,9 @@ pub struct Options {
     /// What is done.
     #[arg(long, value_enum, default_value_t = Case::Chaos)]
     case: Case,
+    /// The daemon is never killed: the longest life, for its memory.
+    #[arg(long)]
+    no_kill: bool,
     /// No reloads of the config.
     #[arg(long)]
     no_reload: bool,

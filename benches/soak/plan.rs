@@ -110,10 +110,10 @@ const KILLS_SHARE: f64 = 0.75;
 const BEGINS_S: f64 = 80.0;
 
 impl Times {
-    pub fn of(minutes: f64, faults: bool) -> Self {
+    pub fn of(minutes: f64, kills: bool) -> Self {
         let ends = minutes * 60.0;
         let settles = (ends - SETTLES_S).max(0.0);
-        Self { kills_until: if faults { (ends * KILLS_SHARE).min(settles) } else { 0.0 }, settles, ends }
+        Self { kills_until: if kills { (ends * KILLS_SHARE).min(settles) } else { 0.0 }, settles, ends }
     }
 }
 
