@@ -117,7 +117,7 @@ fn each_kind_of_evidence_has_its_time_and_deletions_are_entered() {
             kept.push(piece.path);
         }
     }
-    let daemon = Service::start(&place.config);
+    let (daemon, log) = Service::logged(&place.config, &["--log-format", "json"]);
     let patience = Instant::now() + Duration::from_secs(60);
     let wanted = cases.iter().filter(|(.., stays)| !stays).count();
     let entered = loop {
@@ -129,6 +129,10 @@ fn each_kind_of_evidence_has_its_time_and_deletions_are_entered() {
         std::thread::sleep(Duration::from_millis(300));
     };
     drop(daemon);
+    let log = std::io::read_to_string(log).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let deleted = format!("evidence: {wanted} files deleted");
+    assert!(lines.iter().any(|line| line["message"] == deleted.as_str() && line["level"] == "INFO"), "{log}");
     for ((by, days, stays), path) in cases.iter().zip(&kept) {
         assert_eq!(place.data().join(path).is_file(), *stays, "{by}, {days} days");
         assert_eq!(entered.contains(path.as_str()), !stays, "{by}, {days} days\n{entered}");

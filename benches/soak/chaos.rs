@@ -25,8 +25,8 @@ const ARMED_S: f64 = 10.0;
 const COUNT_EVERY_S: f64 = 2.0;
 /// How long a daemon has to run before its memory may not grow any more: rings fill, backgrounds and references are learnt.
 const WARM_S: f64 = 150.0;
-/// How long its memory is averaged over, at either end.
-const AVERAGE_S: f64 = 60.0;
+/// After that, it has to run for so long until its growth is judged: by the first and the last third of that time.
+const GROWTH_S_MIN: f64 = 120.0;
 /// Share of the time, in percent, in which the machine may be too busy for a verdict on the rest to mean anything.
 const BUSY_MAX: f64 = 5.0;
 
@@ -438,7 +438,7 @@ fn rows(
 fn growth(table: &mut Table, (began, counts): &(f64, Vec<(f64, u64, u64)>)) {
     let ended = counts.last().map_or(*began, |count| count.0);
     let warm = began + WARM_S;
-    if ended - warm < 2.0 * AVERAGE_S {
+    if ended - warm < GROWTH_S_MIN {
         let note = format!("the last life lasted {:.0} s only: too short to judge growth", ended - began);
         table.row("RSS growth after warm-up, %", f64::NAN, Bar::None, note);
         return;
@@ -447,7 +447,9 @@ fn growth(table: &mut Table, (began, counts): &(f64, Vec<(f64, u64, u64)>)) {
         let within = counts.iter().filter(|count| count.0 >= from && count.0 <= to);
         within.map(|count| what(count) as f64).collect()
     };
-    let (first, last) = ((warm, warm + AVERAGE_S), (ended - AVERAGE_S, ended));
+    // Clips and pictures in the making come and go by two per cent: the longer the averages, the less of it is left.
+    let third = (ended - warm) / 3.0;
+    let (first, last) = ((warm, warm + third), (ended - third, ended));
     let rss = |span: Span| quantile(&mut of(span.0, span.1, |count| count.1), 0.5);
     let (early, late) = (rss(first), rss(last));
     let note = format!("{:.1} MB to {:.1} MB in {:.0} s", early * 1e-6, late * 1e-6, ended - warm);

@@ -34,6 +34,25 @@ struct Arguments {
     /// the variable GRIDWATCH_LOG, else info for `run`, warn for the others].
     #[arg(long, global = true)]
     log: Option<String>,
+    /// How the log is written [default: the variable GRIDWATCH_LOG_FORMAT, else text].
+    #[arg(long, global = true, value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object per line: time, level, target, and each field by its name.
+    Json,
+}
+
+impl LogFormat {
+    fn from_environment() -> Self {
+        let named = std::env::var("GRIDWATCH_LOG_FORMAT").ok();
+        named.and_then(|name| <Self as clap::ValueEnum>::from_str(&name, true).ok()).unwrap_or(Self::Text)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,12 +89,16 @@ enum Verb {
 
 /// Parses the arguments, runs the verb, prints an error as `error:` / `Caused by:` / `hint:`, gives the exit code.
 pub fn main() -> ExitCode {
-    let Arguments { verb, log } = Arguments::parse();
+    let Arguments { verb, log, log_format } = Arguments::parse();
     let usual = if matches!(verb, Verb::Run(_)) { "info" } else { "warn" };
     let filter = log.or_else(|| std::env::var("GRIDWATCH_LOG").ok()).unwrap_or_else(|| usual.to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(&filter)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log_format.unwrap_or_else(LogFormat::from_environment) {
+        LogFormat::Text => subscriber.with_target(false).init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    }
     let done = |()| ExitCode::SUCCESS;
     let outcome = match verb {
         Verb::Run(args) => run::run(&args),
