@@ -3,6 +3,7 @@
 //! The JSON Schemas and the AsyncAPI document of `gridwatch schema` come from these types.
 
 pub mod command;
+pub mod mirror;
 pub mod schema;
 pub mod topic;
 
@@ -267,6 +268,9 @@ pub struct EvidenceRef {
     pub size_bytes: u64,
     /// `image/jpeg` or `video/mp4`.
     pub media_type: String,
+    /// Width and height of a picture, in pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_px: Option<[u32; 2]>,
     /// Path under the node's data directory.
     pub path: String,
     /// Topic of the message that carried it, if it was published.

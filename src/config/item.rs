@@ -323,6 +323,11 @@ impl Item {
             }
             DeValue::Datetime(_) => ("a date or time", None),
             DeValue::Array(_) => ("a list", None),
+            // `[mqtt.mirror]` where each one is headed `[[mqtt.mirror]]`.
+            DeValue::Table(_) if wanted == "array" && written.starts_with('[') => {
+                let header = written.lines().next().unwrap_or_default().trim();
+                ("a table", Some(format!("begin each one with a line `[{header}]`")))
+            }
             DeValue::Table(_) => ("a table", None),
         };
         let wanted = match wanted {

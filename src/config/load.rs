@@ -93,6 +93,9 @@ impl Reading<'_> {
         });
         let (cameras, disabled) = self.cameras(drafts, &layers, &models, &broken_models);
         let patrols = self.patrols(layers, &cameras);
+        if let Some(mqtt) = &mqtt {
+            self.check_mirrors(mqtt, &scenarios, &cameras);
+        }
         let fatal = self.report.fatal();
         let revision = revision(&self.read);
         let files = self.read.iter().map(|source| source.path.clone()).collect();

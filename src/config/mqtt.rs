@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::item::Item;
+use super::mirror::{self, Mirror, MirrorTable};
 use super::secret::PasswordKeys;
 use super::{Credentials, source};
 
@@ -27,6 +28,8 @@ pub struct Mqtt {
     pub publish_evidence: bool,
     /// Most publishes in flight that the broker has not acknowledged.
     pub batch: usize,
+    /// Incidents once more, in other platforms' shapes.
+    pub mirrors: Vec<Mirror>,
 }
 
 impl Mqtt {
@@ -42,6 +45,7 @@ impl Mqtt {
             keep_alive_s: default_keep_alive_s(),
             publish_evidence: yes(),
             batch: default_batch(),
+            mirrors: Vec::new(),
         }
     }
 }
@@ -112,6 +116,9 @@ pub(super) struct MqttTable {
     #[serde(default = "default_batch")]
     #[schemars(range(min = 1, max = 1000))]
     pub batch: usize,
+    /// Incidents once more, each table in the shape of another platform.
+    #[serde(default)]
+    pub mirror: Vec<MirrorTable>,
     /// User name and password, if the broker wants them.
     #[serde(flatten)]
     pub login: PasswordKeys,
@@ -147,12 +154,24 @@ impl MqttTable {
         }
         let tls = self.tls(item, dir);
         let credentials = self.login.resolve(&mut [item], dir);
+        let Self { host, version, root, keep_alive_s, publish_evidence, batch, .. } = self;
+        let mirrors = mirror::resolve(self.mirror, item, &root, publish_evidence);
         if item.failed() {
             return None;
         }
-        let Self { host, version, root, keep_alive_s, publish_evidence, batch, .. } = self;
         let port = self.port.unwrap_or(if tls.is_some() { 8883 } else { 1883 });
-        Some(Mqtt { host, port, version, tls, credentials, root, keep_alive_s, publish_evidence, batch })
+        Some(Mqtt {
+            host,
+            port,
+            version,
+            tls,
+            credentials,
+            root,
+            keep_alive_s,
+            publish_evidence,
+            batch,
+            mirrors,
+        })
     }
 
     fn tls(&self, item: &mut Item, dir: &Path) -> Option<Tls> {

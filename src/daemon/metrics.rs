@@ -16,11 +16,11 @@
 //! | `gridwatch_outbox_messages` | | messages that wait for the broker |
 //! | `gridwatch_outbox_bytes` | | their payloads |
 //! | `gridwatch_outbox_oldest_seconds` | | age of the oldest |
-//! | `gridwatch_outbox_gave_way_total` | `kind` | messages (`picture`, `statement`) that gave way because the outbox was full |
+//! | `gridwatch_outbox_gave_way_total` | `kind` | messages (`picture`, `mirror`, `statement`) that gave way because the outbox was full |
 //! | `gridwatch_broker_connected` | | 1: connected; these five are missing without a broker |
 //! | `gridwatch_broker_connections_total` | | connections made |
 //! | `gridwatch_broker_acknowledged_total` | | messages that the broker acknowledged |
-//! | `gridwatch_broker_undeliverable_total` | | messages given up: picture gone, changed, too large or refused |
+//! | `gridwatch_broker_undeliverable_total` | | messages given up: picture gone, changed, too large, or it or a mirror's refused |
 //! | `gridwatch_verdicts_total` | `outcome` | verdicts that came in: `stored`, `refused` |
 //! | `gridwatch_incidents_open` | | incidents that are open |
 //! | `gridwatch_incidents_opened_total` | `kind` | incidents opened, by scenario |
@@ -168,6 +168,7 @@ fn page(snapshot: &Snapshot, age_s: f64) -> String {
         .sample(&[("rank", "urgent")], figures.stretch_urgent);
     page.family("gridwatch_outbox_gave_way_total", Counter, "Messages that gave way in a full outbox.")
         .sample(&[("kind", "picture")], status.outbox.pictures_gave_way as f64)
+        .sample(&[("kind", "mirror")], status.outbox.mirrors_gave_way as f64)
         .sample(&[("kind", "statement")], status.outbox.statements_gave_way as f64);
 
     if let Some(broker) = &status.broker {

@@ -66,6 +66,9 @@ pub struct Outbox {
     pub oldest_s: f64,
     /// Pictures that gave way because the outbox was full, ...
     pub pictures_gave_way: u64,
+    /// ... copies of statements in other platforms' shapes, ...
+    #[serde(default)]
+    pub mirrors_gave_way: u64,
     /// ... and statements, since the start.
     pub statements_gave_way: u64,
 }
@@ -159,6 +162,7 @@ impl Outbox {
             bytes: size.bytes,
             oldest_s: oldest.max(0.0),
             pictures_gave_way: gave_way.evidence,
+            mirrors_gave_way: gave_way.mirror,
             statements_gave_way: gave_way.incident,
         }
     }

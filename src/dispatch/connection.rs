@@ -19,7 +19,7 @@ const BATCH_BYTES_MAX: u64 = 8 << 20;
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// The longest: a broker that comes back after a night hears from every box within half a minute.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// Connections that a picture may cost before it is given up. Statements are never given up.
+/// Connections that a picture, or a statement in another shape, may cost before it is given up. Statements are never given up.
 const LOST_ON_PICTURE_MAX: u32 = 4;
 
 /// Why a connection ended.
@@ -220,11 +220,11 @@ async fn deliver(shared: &Shared, connection: &mut Connection, suspect: &mut Sus
     let batch = if suspect.lost > 1 { 1 } else { shared.mqtt.batch.max(1) };
     let rows = shared.store.outbox_head(batch, BATCH_BYTES_MAX)?;
     let Some(first) = rows.first() else { return Ok(false) };
-    let (first, first_is_picture) = (first.id, first.message.kind == MessageKind::Evidence);
-    if suspect.row == first && suspect.lost >= LOST_ON_PICTURE_MAX && first_is_picture {
+    let (first, first_is_statement) = (first.id, first.message.kind == MessageKind::Incident);
+    if suspect.row == first && suspect.lost >= LOST_ON_PICTURE_MAX && !first_is_statement {
         tracing::warn!(
             topic = rows[0].message.topic,
-            "given up: every broker connection is lost on this picture"
+            "given up: every broker connection is lost on this picture or mirror"
         );
         shared.counts.undeliverable.fetch_add(1, Ordering::Relaxed);
         shared.store.outbox_remove(vec![first])?;
@@ -260,7 +260,7 @@ async fn deliver(shared: &Shared, connection: &mut Connection, suspect: &mut Sus
     if let Err(MqttError::NotTaken { index, reason }) = &sent
         && statements[*index].is_none()
     {
-        tracing::warn!("given up: the broker does not take a picture: {reason}");
+        tracing::warn!("given up: the broker does not take a picture or mirror: {reason}");
         shared.counts.undeliverable.fetch_add(1, Ordering::Relaxed);
         shared.store.outbox_remove(vec![ids[*index]])?;
         sent = Ok(());

@@ -163,7 +163,7 @@ fn check(part: &'static str, value: &str, level: &str) -> Result<(), TopicError>
 
 /// Makes one level out of any id: what would split the topic or act as a wildcard is written `%XX`, so two ids never
 /// share a topic. Ids that passed the config's check come through unchanged.
-fn segment(id: &str) -> String {
+pub(super) fn segment(id: &str) -> String {
     let mut out = String::with_capacity(id.len());
     for c in id.chars() {
         if c.is_control() || matches!(c, '/' | '+' | '#' | '%') {

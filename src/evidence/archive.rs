@@ -77,7 +77,7 @@ impl Archive {
             let write = || File::create(path)?.write_all(bytes);
             write().map_err(trouble("write", path))
         })
-        .map(|(reference, ())| reference)
+        .map(|(reference, ())| EvidenceRef { size_px: picture_size(bytes), ..reference })
     }
 
     /// Keeps what `write` puts into the file at the path it is given, such as a clip; also returns what `write` returned.
@@ -112,7 +112,10 @@ impl Archive {
         };
         settle().map_err(trouble("keep", &target))?;
         let media_type = media_type.to_owned();
-        Ok((EvidenceRef { kind, sha256, size_bytes, media_type, path: relative, topic: None }, written))
+        Ok((
+            EvidenceRef { kind, sha256, size_bytes, media_type, size_px: None, path: relative, topic: None },
+            written,
+        ))
     }
 
     /// Deletes the files that `expired` picks, then the oldest until at most `bytes_max` are left; never a file whose
@@ -249,6 +252,12 @@ fn digest(path: &Path) -> io::Result<(String, u64)> {
             }
         }
     }
+}
+
+/// Width and height of a picture; `None` for what is none.
+fn picture_size(bytes: &[u8]) -> Option<[u32; 2]> {
+    let reader = image::ImageReader::new(io::Cursor::new(bytes)).with_guessed_format().ok()?;
+    reader.into_dimensions().ok().map(|(width, height)| [width, height])
 }
 
 #[cfg(test)]

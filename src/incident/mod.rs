@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::config::{Camera, Config, RuleKind, Scenario, Zone};
 use crate::detection::ModelStamp;
+use crate::event::mirror::{Mirrored, Statement, mirrored};
 use crate::event::topic::{TopicError, Topics};
 use crate::event::{
     CONTRACT, ClosedReason, CloudEvent, EvidenceKind, EvidenceRef, Incident, IncidentEvent, Phase, VerdictRef,
@@ -354,12 +355,15 @@ impl Incidents {
         }
     }
 
-    /// The incident with its messages: pictures that were not sent before, then the statement that cites them.
+    /// The incident with its messages: pictures that were not sent before, then the statement that cites them, then what
+    /// mirrors make of it.
     fn entry(&mut self, incident: &mut Incident, now: Timestamp) -> Entry {
         let mut messages = Vec::new();
-        if let Some(topics) = &self.topics {
-            if self.config.mqtt.as_ref().is_some_and(|mqtt| mqtt.publish_evidence) {
+        if let (Some(topics), Some(mqtt)) = (&self.topics, &self.config.mqtt) {
+            let mut new_pictures = Vec::new();
+            if mqtt.publish_evidence {
                 let (id, camera) = (incident.incident, incident.camera.id.clone());
+                new_pictures = unsent(&incident.evidence).collect();
                 messages = pictures(&mut incident.evidence, |n| topics.evidence(&camera, id, n));
                 self.machine.set_evidence(id, &incident.evidence);
             }
@@ -373,6 +377,14 @@ impl Incidents {
                 // No map with odd keys is in there, so this does not happen; if it did, the store has the incident.
                 Err(error) => tracing::error!(incident = %incident.incident, %error, "incident is no JSON"),
             }
+            let timezone = &self.config.node.timezone;
+            let said = Statement { incident, new_pictures: &new_pictures, timezone, now };
+            let copies = mqtt.mirrors.iter().filter_map(|mirror| mirrored(mirror, said));
+            messages.extend(copies.map(|Mirrored { topic, payload }| Message {
+                topic,
+                kind: MessageKind::Mirror,
+                payload: Payload::Bytes(payload),
+            }));
         }
         Entry { incident: incident.clone(), messages }
     }
@@ -390,22 +402,28 @@ pub fn opens(zone: &Zone, seen: &Observation) -> bool {
 /// Messages for the pictures that were not sent before; `topic` gives that of the `n`-th, which is noted in it.
 fn pictures(evidence: &mut [EvidenceRef], topic: impl Fn(usize) -> String) -> Vec<Message> {
     let mut messages = Vec::new();
-    for (index, piece) in evidence.iter_mut().enumerate() {
-        if piece.kind != EvidenceKind::Clip && piece.topic.is_none() {
-            let topic = topic(index + 1);
-            piece.topic = Some(topic.clone());
-            messages.push(Message {
-                topic,
-                kind: MessageKind::Evidence,
-                payload: Payload::File {
-                    path: piece.path.clone().into(),
-                    sha256: piece.sha256.clone(),
-                    size_bytes: piece.size_bytes,
-                },
-            });
-        }
+    for index in unsent(evidence).collect::<Vec<_>>() {
+        let (piece, topic) = (&mut evidence[index], topic(index + 1));
+        piece.topic = Some(topic.clone());
+        messages.push(Message {
+            topic,
+            kind: MessageKind::Evidence,
+            payload: Payload::File {
+                path: piece.path.clone().into(),
+                sha256: piece.sha256.clone(),
+                size_bytes: piece.size_bytes,
+            },
+        });
     }
     messages
+}
+
+/// Which pieces are pictures that were not sent before.
+fn unsent(evidence: &[EvidenceRef]) -> impl Iterator<Item = usize> {
+    let pieces = evidence.iter().enumerate();
+    pieces
+        .filter(|(_, piece)| piece.kind != EvidenceKind::Clip && piece.topic.is_none())
+        .map(|(index, _)| index)
 }
 
 /// Wraps an incident for the wire.

@@ -106,6 +106,7 @@ fn evidence(name: &str) -> EvidenceRef {
         sha256: name.into(),
         size_bytes: 1,
         media_type: "image/jpeg".into(),
+        size_px: None,
         path: name.into(),
         topic: None,
     }

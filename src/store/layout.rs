@@ -108,6 +108,17 @@ pub(super) const MIGRATIONS: &[&str] = &[
     INSERT OR IGNORE INTO citation
         SELECT piece.value ->> 'path', incident.id FROM incident, json_each(incident.json, '$.evidence') AS piece;
 ",
+    "
+    -- Who gives way when the outbox is full: by rank, then by level, then by age. Columns are added, not the table written anew:
+    -- that must work on a full disk too. A copy of a statement in another shape has the kind of a statement, and is marked.
+    ALTER TABLE outbox ADD COLUMN mirror INTEGER NOT NULL DEFAULT 0;
+    -- Blue is 0, red is 3; what was written before gives way as late as red.
+    ALTER TABLE outbox ADD COLUMN level INTEGER NOT NULL DEFAULT 3;
+    ALTER TABLE outbox ADD COLUMN rank INTEGER
+        GENERATED ALWAYS AS (CASE WHEN kind = 'evidence' THEN 0 WHEN mirror THEN 1 ELSE 2 END) VIRTUAL;
+    DROP INDEX outbox_kind;
+    CREATE INDEX outbox_gives_way ON outbox (rank, level, id);
+",
 ];
 
 /// The newest layout this program knows.

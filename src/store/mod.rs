@@ -29,11 +29,13 @@ use uuid::Uuid;
 pub use disarmed::Disarmed;
 pub use error::StoreError;
 pub use follow::Follower;
+use outbox::About;
 pub use outbox::{GaveWay, Message, MessageKind, OutboxRow, OutboxSize, Payload};
 pub use recheck::{PendingRecheck, RecheckAsked, RecheckAsker};
 pub use record::Citation;
 pub use verdict::{Decided, Precision, StoredVerdict, Taken};
 
+use crate::config::Level;
 use crate::event::{Incident, Phase, Verdict, VerdictOutcome};
 use crate::frame::CameraId;
 use crate::observation::ZoneId;
@@ -103,6 +105,7 @@ struct Writer {
     /// Counts up when a re-check was asked for.
     rechecks: watch::Sender<u64>,
     evidence_gave_way: AtomicU64,
+    mirrors_gave_way: AtomicU64,
     incidents_gave_way: AtomicU64,
     /// What [`Store::precision`] said last: after how many decisions, and when.
     precision: Mutex<Option<(u64, Timestamp, Vec<Precision>)>>,
@@ -151,6 +154,7 @@ impl Store {
                 decisions: AtomicU64::new(0),
                 rechecks: watch::Sender::new(0),
                 evidence_gave_way: AtomicU64::new(0),
+                mirrors_gave_way: AtomicU64::new(0),
                 incidents_gave_way: AtomicU64::new(0),
                 precision: Mutex::new(None),
             }),
@@ -172,9 +176,9 @@ impl Store {
             let change = db.transaction().map_err(sql)?;
             for entry in &entries {
                 record::put(&change, &entry.incident)?;
+                let about = About { incident: entry.incident.incident, level: entry.incident.level };
                 for message in &entry.messages {
-                    outbox::append(&change, &limits, entry.incident.incident, message, &mut gave_way)
-                        .map_err(sql)?;
+                    outbox::append(&change, &limits, about, message, &mut gave_way).map_err(sql)?;
                 }
             }
             if entries.iter().any(|entry| entry.incident.phase == Phase::Closed) {
@@ -247,6 +251,7 @@ impl Store {
     pub fn gave_way(&self) -> GaveWay {
         GaveWay {
             evidence: self.writer.evidence_gave_way.load(Ordering::Relaxed),
+            mirror: self.writer.mirrors_gave_way.load(Ordering::Relaxed),
             incident: self.writer.incidents_gave_way.load(Ordering::Relaxed),
         }
     }
@@ -310,8 +315,10 @@ impl Store {
                 return Ok((false, gave_way));
             };
             let incident = incident.parse().unwrap_or_default();
+            let level = record::one(&change, incident)?.map_or(Level::Red, |incident| incident.level);
             for message in &messages {
-                outbox::append(&change, &limits, incident, message, &mut gave_way).map_err(sql)?;
+                let about = About { incident, level };
+                outbox::append(&change, &limits, about, message, &mut gave_way).map_err(sql)?;
             }
             change.commit().map_err(sql)?;
             Ok((true, gave_way))
@@ -436,11 +443,13 @@ impl Store {
     fn note(&self, gave_way: GaveWay) {
         if gave_way != GaveWay::default() {
             self.writer.evidence_gave_way.fetch_add(gave_way.evidence, Ordering::Relaxed);
+            self.writer.mirrors_gave_way.fetch_add(gave_way.mirror, Ordering::Relaxed);
             self.writer.incidents_gave_way.fetch_add(gave_way.incident, Ordering::Relaxed);
             tracing::warn!(
                 evidence = gave_way.evidence,
+                mirror = gave_way.mirror,
                 incident = gave_way.incident,
-                "outbox full: the oldest messages gave way"
+                "outbox full: messages gave way"
             );
         }
     }

@@ -7,12 +7,15 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::Limits;
+use crate::config::Level;
 
-/// What a message is for; decides who gives way when the outbox is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a message is for; decides who gives way when the outbox is full, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MessageKind {
-    /// A picture that an incident cites. Gives way first.
+    /// A picture that an incident cites.
     Evidence,
+    /// A statement about an incident once more, in the shape of another platform.
+    Mirror,
     /// A statement about an incident.
     Incident,
 }
@@ -78,8 +81,27 @@ pub struct OutboxSize {
 pub struct GaveWay {
     /// Pictures.
     pub evidence: u64,
+    /// Statements in other platforms' shapes.
+    pub mirror: u64,
     /// Statements about incidents.
     pub incident: u64,
+}
+
+impl GaveWay {
+    fn count(&mut self, kind: MessageKind) {
+        match kind {
+            MessageKind::Evidence => self.evidence += 1,
+            MessageKind::Mirror => self.mirror += 1,
+            MessageKind::Incident => self.incident += 1,
+        }
+    }
+}
+
+/// Which incident a message is about, and how grave that is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About {
+    pub incident: Uuid,
+    pub level: Level,
 }
 
 pub(super) fn size(db: &Connection) -> rusqlite::Result<OutboxSize> {
@@ -98,12 +120,13 @@ pub(super) fn oldest(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
     Ok(created.and_then(|created| created.parse().ok()))
 }
 
-/// Appends a message after making room for it by the declared policy: the oldest picture gives way first, then (if
-/// the message is a statement) the oldest statement; a picture never displaces a statement.
+/// Appends a message after making room for it by the declared policy: pictures give way first, then statements in other
+/// shapes, then statements; among the same, the lowest level first, then the oldest. The new message is one of them: a
+/// picture never displaces a statement, nor a blue one a red.
 pub(super) fn append(
     change: &Transaction<'_>,
     limits: &Limits,
-    incident: Uuid,
+    about: About,
     message: &Message,
     gave_way: &mut GaveWay,
 ) -> rusqlite::Result<()> {
@@ -113,15 +136,17 @@ pub(super) fn append(
         if now.rows < limits.outbox_rows_max && now.bytes.saturating_add(bytes) <= limits.outbox_bytes_max {
             break;
         }
-        if drop_oldest(change, "evidence")? {
-            gave_way.evidence += 1;
-        } else if message.kind == MessageKind::Evidence {
-            gave_way.evidence += 1;
-            return Ok(());
-        } else if drop_oldest(change, "incident")? {
-            gave_way.incident += 1;
-        } else {
-            break; // A single statement beyond the byte limit: it goes in, the limit is against floods.
+        match first_to_go(change)? {
+            Some((id, kind, level)) if (kind, level) <= (message.kind, rank(about.level)) => {
+                change.prepare_cached("DELETE FROM outbox WHERE id = ?")?.execute([id])?;
+                gave_way.count(kind);
+            }
+            // A single statement beyond the byte limit: it goes in, the limit is against floods.
+            None if message.kind == MessageKind::Incident => break,
+            Some(_) | None => {
+                gave_way.count(message.kind);
+                return Ok(());
+            }
         }
     }
     let (payload, file, sha256) = match &message.payload {
@@ -130,16 +155,15 @@ pub(super) fn append(
     };
     change
         .prepare_cached(
-            "INSERT INTO outbox (topic, kind, incident, created, payload, file, sha256, bytes)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO outbox (topic, kind, mirror, level, incident, created, payload, file, sha256, bytes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             message.topic,
-            match message.kind {
-                MessageKind::Evidence => "evidence",
-                MessageKind::Incident => "incident",
-            },
-            incident.to_string(),
+            if message.kind == MessageKind::Evidence { "evidence" } else { "incident" },
+            message.kind == MessageKind::Mirror,
+            rank(about.level),
+            about.incident.to_string(),
             Timestamp::now().to_string(),
             payload,
             file,
@@ -149,20 +173,35 @@ pub(super) fn append(
     Ok(())
 }
 
-fn drop_oldest(change: &Transaction<'_>, kind: &str) -> rusqlite::Result<bool> {
-    let oldest: Option<i64> = change
-        .prepare_cached("SELECT id FROM outbox WHERE kind = ? ORDER BY id LIMIT 1")?
-        .query_row([kind], |row| row.get(0))
-        .optional()?;
-    let Some(oldest) = oldest else { return Ok(false) };
-    change.execute("DELETE FROM outbox WHERE id = ?", [oldest])?;
-    Ok(true)
+/// Id, kind and level of the message that gives way next.
+fn first_to_go(change: &Transaction<'_>) -> rusqlite::Result<Option<(i64, MessageKind, i64)>> {
+    change
+        .prepare_cached("SELECT id, rank, level FROM outbox ORDER BY rank, level, id LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, kind(row.get(1)?), row.get(2)?)))
+        .optional()
+}
+
+fn kind(rank: i64) -> MessageKind {
+    match rank {
+        0 => MessageKind::Evidence,
+        1 => MessageKind::Mirror,
+        _ => MessageKind::Incident,
+    }
+}
+
+fn rank(level: Level) -> i64 {
+    match level {
+        Level::Blue => 0,
+        Level::Yellow => 1,
+        Level::Orange => 2,
+        Level::Red => 3,
+    }
 }
 
 /// The oldest messages, at most `rows_max` and about `bytes_max` bytes, but at least one if there is any.
 pub(super) fn head(db: &Connection, rows_max: usize, bytes_max: u64) -> rusqlite::Result<Vec<OutboxRow>> {
     let mut query = db.prepare_cached(
-        "SELECT id, topic, kind, incident, payload, file, sha256, bytes FROM outbox ORDER BY id LIMIT ?",
+        "SELECT id, topic, rank, incident, payload, file, sha256, bytes FROM outbox ORDER BY id LIMIT ?",
     )?;
     let mut rows = query.query([rows_max as i64])?;
     let mut head = Vec::new();
@@ -181,16 +220,11 @@ pub(super) fn head(db: &Connection, rows_max: usize, bytes_max: u64) -> rusqlite
                 size_bytes,
             },
         };
-        let kind = if row.get::<_, String>(2)? == "evidence" {
-            MessageKind::Evidence
-        } else {
-            MessageKind::Incident
-        };
         head.push(OutboxRow {
             id: row.get(0)?,
             // An id that cannot be read does not hold back the message.
             incident: row.get::<_, String>(3)?.parse().unwrap_or_default(),
-            message: Message { topic: row.get(1)?, kind, payload },
+            message: Message { topic: row.get(1)?, kind: kind(row.get(2)?), payload },
         });
     }
     Ok(head)

@@ -127,8 +127,82 @@ fn pictures_give_way_before_statements() {
     ] {
         let (got, gave_way) = put(kind, text);
         assert_eq!(got, want, "after {text}");
-        assert_eq!(gave_way, GaveWay { evidence: pictures, incident: statements }, "after {text}");
+        let want = GaveWay { evidence: pictures, mirror: 0, incident: statements };
+        assert_eq!(gave_way, want, "after {text}");
     }
+}
+
+#[test]
+fn low_levels_give_way_first() {
+    use Level::{Blue, Orange, Red, Yellow};
+    use MessageKind::{Evidence, Incident, Mirror};
+    let dir = tempfile::tempdir().expect("a directory");
+    let limits = Limits { outbox_rows_max: 4, ..Limits::default() };
+    let store = Store::open_with(dir.path(), limits).expect("a store");
+    let (mut one, mut n) = (incident("a", Phase::Opened), 0);
+    let mut put = |level, kind, text: &str| {
+        (one.seq, one.level, n) = (n + 1, level, n + 1);
+        write(&store, &one, vec![message(kind, text)]).expect("written");
+        let GaveWay { evidence, mirror, incident } = store.gave_way();
+        (topics(&store).join(" "), (evidence, mirror, incident))
+    };
+    for (level, kind, text, want, gave_way) in [
+        (Red, Evidence, "p-red", "p-red", (0, 0, 0)),
+        (Blue, Evidence, "p-blue", "p-red p-blue", (0, 0, 0)),
+        (Yellow, Mirror, "m-yellow", "p-red p-blue m-yellow", (0, 0, 0)),
+        (Yellow, Incident, "s-yellow", "p-red p-blue m-yellow s-yellow", (0, 0, 0)),
+        // The lowest picture first, not the oldest; then no picture can stay.
+        (Red, Incident, "s-red", "p-red m-yellow s-yellow s-red", (1, 0, 0)),
+        (Orange, Evidence, "p-orange", "p-red m-yellow s-yellow s-red", (2, 0, 0)),
+        (Blue, Mirror, "m-blue", "m-yellow s-yellow s-red m-blue", (3, 0, 0)),
+        // Copies before statements, the lowest first.
+        (Blue, Incident, "s-blue", "m-yellow s-yellow s-red s-blue", (3, 1, 0)),
+        (Red, Mirror, "m-red", "s-yellow s-red s-blue m-red", (3, 2, 0)),
+        (Orange, Mirror, "m-orange", "s-yellow s-red s-blue m-red", (3, 3, 0)),
+        (Orange, Incident, "s-orange", "s-yellow s-red s-blue s-orange", (3, 4, 0)),
+        // Statements alone: the lowest, then the oldest; the new one is one of them.
+        (Red, Mirror, "m-late", "s-yellow s-red s-blue s-orange", (3, 5, 0)),
+        (Blue, Incident, "s-blue2", "s-yellow s-red s-orange s-blue2", (3, 5, 1)),
+        (Red, Incident, "s-red2", "s-yellow s-red s-orange s-red2", (3, 5, 2)),
+        (Blue, Incident, "s-blue3", "s-yellow s-red s-orange s-red2", (3, 5, 3)),
+        (Yellow, Incident, "s-yellow2", "s-red s-orange s-red2 s-yellow2", (3, 5, 4)),
+    ] {
+        assert_eq!(put(level, kind, text), (want.to_owned(), gave_way), "after {text}");
+    }
+    let kinds: Vec<_> =
+        store.outbox_head(9, u64::MAX).expect("read").iter().map(|row| row.message.kind).collect();
+    assert_eq!(kinds, [Incident; 4]);
+}
+
+#[test]
+fn an_outbox_of_an_older_layout_is_taken_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let old = Connection::open(dir.path().join(FILE)).expect("a file");
+    for step in &layout::MIGRATIONS[..4] {
+        old.execute_batch(step).expect("an older layout");
+    }
+    old.pragma_update(None, "user_version", 4).expect("set");
+    for (kind, topic) in [("evidence", "p"), ("incident", "s")] {
+        old.execute(
+            "INSERT INTO outbox (topic, kind, incident, created, payload, bytes) VALUES (?, ?, '', '', x'00', 1)",
+            [topic, kind],
+        )
+        .expect("written");
+    }
+    drop(old);
+    let limits = Limits { outbox_rows_max: 3, ..Limits::default() };
+    let store = Store::open_with(dir.path(), limits).expect("a store");
+    let kinds = || -> Vec<_> {
+        let head = store.outbox_head(9, u64::MAX).expect("read");
+        head.into_iter().map(|row| (row.id, row.message.kind, row.message.topic)).collect()
+    };
+    let (picture, statement) = (MessageKind::Evidence, MessageKind::Incident);
+    assert_eq!(kinds(), [(1, picture, "p".to_owned()), (2, statement, "s".to_owned())]);
+    let texts = ["a", "b", "c"].map(|text| message(statement, text));
+    write(&store, &incident("a", Phase::Opened), texts.to_vec()).expect("written");
+    // What has no level gives way as late as red.
+    assert_eq!(topics(&store), ["s", "b", "c"]);
+    assert_eq!(store.outbox_size().expect("read").rows, 3);
 }
 
 #[test]

@@ -81,6 +81,83 @@ fn of_the_whole_file() {
     );
 }
 
+/// The small config with one mirror.
+fn mirror(lines: &str) -> String {
+    format!("{NODE}[mqtt]\nhost = \"10.0.0.5\"\n[[mqtt.mirror]]\n{lines}\n{CAMERA}{ZONE}")
+}
+
+#[test]
+fn of_mirrors() {
+    let isc = |topic: &str| mirror(&format!("shape = \"hikvision_isc\"\ntopic = \"{topic}\""));
+    check(
+        "mirrors",
+        &[
+            ("as it should be", isc("isc/{camera}")),
+            ("no shape", mirror("topic = \"isc\"")),
+            ("a shape that nobody has", mirror("topic = \"isc\"\nshape = \"hikvision\"")),
+            ("an unknown key", mirror("topic = \"isc\"\nshape = \"hikvision_isc\"\nkind = [\"fire_lane\"]")),
+            ("a wildcard", isc("isc/+/events")),
+            ("an empty level", isc("isc//events")),
+            ("a placeholder within a level", isc("isc/events-{camera}")),
+            ("an unknown placeholder", isc("isc/{site}")),
+            ("in our own tree", isc("gridwatch/v1/hefei/box-1/cameras/gate/incidents/fire_lane")),
+            ("in our own tree, perhaps", isc("{kind}/v1/x")),
+            ("beside our own tree", isc("gridwatch/isc")),
+            (
+                "unknown scenarios",
+                mirror(
+                    "topic = \"isc\"\nshape = \"hikvision_isc\"\nkinds = [\"fire_lane\", \"fire_line\"]\ncodes = { vending = \"131594\" }",
+                ),
+            ),
+            (
+                "no code",
+                mirror("topic = \"isc\"\nshape = \"hikvision_isc\"\ncodes = { fire_lane = \"event/1\" }"),
+            ),
+            (
+                "a code without quotes",
+                mirror("topic = \"isc\"\nshape = \"hikvision_isc\"\ncodes = { fire_lane = 131594 }"),
+            ),
+            ("a camera without gb_code", mirror("topic = \"gb/{grid}\"\nshape = \"gb28181_alarm\"")),
+            (
+                "something that stands for it",
+                mirror(
+                    "topic = \"gb\"\nshape = \"gb28181_alarm\"\nencoding = \"utf-8\"\ndevice_id = \"５１０１０７００００１１９００００００１\"",
+                ),
+            ),
+            (
+                "a device_id that is none",
+                mirror("topic = \"gb\"\nshape = \"gb28181_alarm\"\ndevice_id = \"5101070000\""),
+            ),
+            (
+                "keys of another shape",
+                mirror(
+                    "topic = \"isc\"\nshape = \"hikvision_isc\"\nencoding = \"utf-8\"\ndevice_id = \"51010700001190000001\"",
+                ),
+            ),
+            (
+                "images without pictures",
+                mirror("topic = \"viid\"\nshape = \"gat1400_image\"\ndevice_id = \"51010700001190000001\"")
+                    .replace("[[mqtt.mirror]]", "publish_evidence = false\n[[mqtt.mirror]]"),
+            ),
+            ("single brackets", isc("isc").replace("[[mqtt.mirror]]", "[mqtt.mirror]")),
+            ("the same twice", {
+                let one = "[[mqtt.mirror]]\ntopic = \"isc\"\nshape = \"hikvision_isc\"\n";
+                mirror("topic = \"isc\"\nshape = \"hikvision_isc\"")
+                    .replace("[[mqtt.mirror]]", &format!("{one}[[mqtt.mirror]]"))
+            }),
+            (
+                "too many",
+                mirror("topic = \"a\"\nshape = \"hikvision_isc\"").replace("\n[[camera]]", &{
+                    (0..8)
+                        .map(|n| format!("\n[[mqtt.mirror]]\ntopic = \"b{n}\"\nshape = \"hikvision_isc\"\n"))
+                        .collect::<String>()
+                        + "\n[[camera]]"
+                }),
+            ),
+        ],
+    );
+}
+
 #[test]
 fn of_settings() {
     let rest = format!("{CAMERA}{ZONE}");

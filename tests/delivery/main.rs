@@ -3,6 +3,7 @@
 mod broker;
 mod commands;
 mod faults;
+mod mirrors;
 mod polls;
 mod proxy;
 mod scripted;

@@ -134,6 +134,7 @@ impl Site {
             sha256: hex::encode(Sha256::digest(&bytes)),
             size_bytes: bytes.len() as u64,
             media_type: "image/jpeg".into(),
+            size_px: None,
             path,
             topic: None,
         }
