@@ -66,6 +66,9 @@ impl Detection {
 #[serde(transparent)]
 pub struct Appearance(pub [[u8; 3]; 9]);
 
+/// Colour that noise and compression leave in a picture without any, in grey levels.
+const GREY_MAX: u8 = 3;
+
 impl Appearance {
     /// How far two looks are apart, in grey levels, luma and both colours together: the middle one of the nine fields, so
     /// that somebody who stands before a part changes nothing.
@@ -74,6 +77,11 @@ impl Appearance {
         let mut fields: [u16; 9] = std::array::from_fn(|i| field(self.0[i], other.0[i]));
         fields.sort_unstable();
         fields[fields.len() / 2]
+    }
+
+    /// Whether it has no colour: a camera that sees by its infrared lamp, or a grey thing.
+    pub fn is_grey(&self) -> bool {
+        self.0.iter().all(|[_, blue, red]| blue.abs_diff(128) <= GREY_MAX && red.abs_diff(128) <= GREY_MAX)
     }
 
     /// How much brighter the other one is, in grey levels (the middle one of the nine fields), and how far the two looks are

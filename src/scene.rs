@@ -179,10 +179,8 @@ impl Scene {
         let mut said = self.tick(&findings.captured, local);
         self.at = Some(findings.captured);
         if let Some(objects) = &findings.objects {
-            self.tracker.observe(&findings.captured, objects);
-        }
-        if findings.foreground.iter().any(|zone| !zone.settled) {
-            self.tracker.forget_looks();
+            let light_changes = findings.foreground.iter().any(|zone| !zone.settled);
+            self.tracker.observe_in(&findings.captured, objects, light_changes);
         }
         let view = View { findings, tracker: &self.tracker };
         for watch in self.watches.iter_mut().filter(|w| w.watched) {

@@ -487,6 +487,39 @@ fn another_car_in_the_same_place_has_its_own_time() {
         findings.foreground.push(light);
     }
     assert_eq!(stages(LANE, relit), [(Suspected, 20), (Confirmed, 120)], "the infrared lamp switches on");
+
+    // Two cars that are not far from each other in colour: enough when one was seen to drive off, or came with its lamps on.
+    let alternating = |change: &dyn Fn(u64, &mut Findings)| {
+        let mut pictures = pictures(&[(240.0, 2.0, objects(&[("car", CAR)]))]);
+        for findings in &mut pictures {
+            let second = findings.captured.media.as_secs();
+            let red = if second / 30 % 2 == 0 { 134 } else { 160 };
+            for object in findings.objects.iter_mut().flatten() {
+                object.looks = Some(Appearance([[90, 128, red]; 9]));
+            }
+            change(second % 30, findings);
+        }
+        stages(LANE, pictures)
+    };
+    let unmoved = alternating(&|_, _| ());
+    assert_eq!(unmoved, [(Suspected, 20), (Confirmed, 120)], "who passes before it colours it, too");
+    let moves_up = alternating(&|second, findings| {
+        for object in findings.objects.iter_mut().flatten().filter(|_| second >= 26) {
+            let shift = 0.03 * (second - 24) as f32;
+            (object.bbox.x0, object.bbox.x1) = (object.bbox.x0 + shift, object.bbox.x1 + shift);
+        }
+    });
+    assert!(moves_up.iter().all(|(stage, _)| *stage != Confirmed), "a queue moves up: {moves_up:?}");
+    let dazzles = alternating(&|second, findings| {
+        let settled = (4..28).contains(&second);
+        findings.foreground.push(ZoneForeground {
+            zone: "zone".into(),
+            covered: 0.0,
+            boxes: vec![],
+            settled,
+        });
+    });
+    assert!(dazzles.iter().all(|(stage, _)| *stage != Confirmed), "a queue with lamps: {dazzles:?}");
 }
 
 #[test]

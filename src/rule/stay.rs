@@ -19,9 +19,7 @@ use crate::detection::Appearance;
 use crate::frame::Captured;
 use crate::geometry::BBox;
 use crate::observation::Stage;
-use crate::track::{
-    STAND_S_MIN, Track, Tracker, alike_in_any_light, apart, far, same_place, stays_over_pause,
-};
+use crate::track::{Differ, STAND_S_MIN, Track, Tracker, same_place, stays_over_pause};
 
 use super::dwell::{Dwell, Seen};
 use super::gap::Looks;
@@ -34,6 +32,8 @@ const SIZE_RATIO_MAX: f32 = 1.8;
 /// Who shuffles overlaps where he was at the last look by at least this much (intersection over union); who does not
 /// has driven on.
 const SHUFFLE_IOU_MIN: f32 = 0.25;
+/// Who overlaps where he was by less than this has moved, and must look as before.
+const STILL_IOU: f32 = 0.8;
 /// How much of the smaller of two boxes lies in the other if both are one object.
 const ONE_THING_SHARE: f32 = 0.7;
 
@@ -50,8 +50,11 @@ struct Stay {
     bbox: BBox,
     track: u64,
     looks: Option<Appearance>,
-    /// Whether the last look saw it.
+    /// Whether the last look saw it, ...
     seen: bool,
+    /// ... and whether the one before did not.
+    #[serde(default)]
+    missed: bool,
     /// Whether its track was last seen elsewhere: then nobody who is seen to come takes the place over.
     left: bool,
     /// Whether the background has shown that something came here.
@@ -63,13 +66,13 @@ struct Stay {
 
 impl Stay {
     /// Whether the track looks like what stayed here; `differ` says how strictly that is asked.
-    fn is_like(&self, track: &Track, differ: fn(&Appearance, &Appearance) -> bool) -> bool {
+    fn is_like(&self, track: &Track, differ: Differ) -> bool {
         let both = self.looks.as_ref().zip(track.appearance());
         if self.unseen {
-            let alike = both.is_none_or(|(was, is)| alike_in_any_light(was, is));
+            let alike = both.is_none_or(|(was, is)| !Differ::AfterPause.says(was, is));
             return alike && stays_over_pause(&self.bbox, &track.bbox);
         }
-        both.is_none_or(|(was, is)| !differ(was, is))
+        both.is_none_or(|(was, is)| !differ.says(was, is))
     }
 
     /// Whether the track is about as large as what was last seen here.
@@ -105,7 +108,12 @@ impl Stays {
     /// [`Self::seen`] says which of them stay.
     pub fn look(&mut self, at: &Captured, tracks: &[&Track], tracker: &Tracker) {
         let gap = self.looks.after_gap(at).is_some();
-        self.stays.iter_mut().for_each(|stay| (stay.seen, stay.unseen) = (false, stay.unseen || gap));
+        if tracker.recoloured() {
+            self.stays.iter_mut().for_each(|stay| stay.looks = None);
+        }
+        for stay in &mut self.stays {
+            (stay.missed, stay.seen, stay.unseen) = (!stay.seen, false, stay.unseen || gap);
+        }
         // Who stayed before goes first; then those who stand look for a place that was left without a track.
         let own = |track: &Track| {
             let stays = |s: &Stay| {
@@ -114,7 +122,9 @@ impl Stays {
                 } else {
                     self.fits(s, track)
                 };
-                s.track == track.id && here && s.is_like(track, far)
+                let moved = s.missed || s.bbox.iou(&track.bbox) < STILL_IOU;
+                let differ = tracker.differ(if moved { Differ::Another } else { Differ::Far });
+                s.track == track.id && here && s.is_like(track, differ)
             };
             self.stays.iter().position(stays)
         };
@@ -133,7 +143,7 @@ impl Stays {
                 let free = |stay: &Stay| !(stay.seen || stay.left && track.came());
                 let fits = |stay: &Stay| {
                     let as_large = !self.follows || stay.is_as_large(track);
-                    self.fits(stay, track) && stay.is_like(track, apart) && as_large
+                    self.fits(stay, track) && stay.is_like(track, tracker.differ(Differ::Apart)) && as_large
                 };
                 *place = self.stays.iter().position(|stay| free(stay) && fits(stay));
             }
@@ -146,7 +156,8 @@ impl Stays {
         }
         for (track, place) in tracks.iter().zip(&places) {
             let known = |stay: &Stay| stay.seen && one_thing(&stay.bbox, &track.bbox);
-            let new = place.is_none() && track.stands_s() >= STAND_S_MIN && self.stays.len() < STAYS_MAX;
+            let stands = track.stands_s() >= STAND_S_MIN && !track.is_in_doubt();
+            let new = place.is_none() && stands && self.stays.len() < STAYS_MAX;
             if new && !self.stays.iter().any(known) {
                 self.last_id += 1;
                 self.stays.push(Stay {
@@ -157,6 +168,7 @@ impl Stays {
                     track: track.id,
                     looks: track.appearance().copied(),
                     seen: true,
+                    missed: false,
                     left: false,
                     shown: false,
                     unseen: false,

@@ -1,6 +1,6 @@
 //! Which detection continues which track: greedy, best pair first.
 
-use super::{Track, far};
+use super::{Differ, Track};
 use crate::detection::{Class, Detection};
 use crate::frame::Captured;
 use crate::geometry::BBox;
@@ -25,8 +25,14 @@ pub fn same_kind(a: &Class, b: &Class) -> bool {
     a == b || GROUPS.iter().any(|g| g.contains(&a.as_str()) && g.contains(&b.as_str()))
 }
 
-/// For each detection the index of the track that it continues; no track is given twice.
-pub fn assign(tracks: &[Track], at: &Captured, detections: &[&Detection]) -> Vec<Option<usize>> {
+/// For each detection the index of the track that it continues; no track is given twice. `differ` tells apart who overlaps
+/// but little.
+pub fn assign(
+    tracks: &[Track],
+    at: &Captured,
+    detections: &[&Detection],
+    differ: Differ,
+) -> Vec<Option<usize>> {
     let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
     for (t, track) in tracks.iter().enumerate() {
         let places = track.expected(at.seconds_since(&track.last_seen));
@@ -37,7 +43,7 @@ pub fn assign(tracks: &[Track], at: &Captured, detections: &[&Detection]) -> Vec
                     .flatten()
                     .filter_map(|p| affinity(p, &detection.bbox))
                     .max_by(f32::total_cmp)
-                    .filter(|_| !unlike(track, detection))
+                    .filter(|_| !unlike(track, detection, differ))
                     .filter(|_| track.paused_s == 0.0 || track.outlasts(detection));
                 pairs.extend(best.map(|affinity| (affinity, t, d)));
             }
@@ -56,8 +62,8 @@ pub fn assign(tracks: &[Track], at: &Captured, detections: &[&Detection]) -> Vec
 }
 
 /// Whether a detection that overlaps a track but little looks like something else.
-fn unlike(track: &Track, detection: &Detection) -> bool {
-    let other = || track.appearance().zip(detection.looks.as_ref()).is_some_and(|(a, b)| far(a, b));
+fn unlike(track: &Track, detection: &Detection, differ: Differ) -> bool {
+    let other = || track.appearance().zip(detection.looks.as_ref()).is_some_and(|(a, b)| differ.says(a, b));
     track.bbox.iou(&detection.bbox) < IOU_SURE && other()
 }
 

@@ -46,6 +46,8 @@ const RELIT_MAX: u16 = 24;
 /// ... and looks that are further apart than this but for the light are another object's. Of any two vehicles, one pair in
 /// 35 is nearer than both, and would have to stand in the same place, too.
 const RELIT_APART: u16 = 14;
+/// While the light changes (headlights, a lamp), looks may be this far apart but for it.
+const RELIT_FAR: u16 = 20;
 /// What stood before a pause and stands there after it overlaps where it was by at least this much (intersection over union).
 const PAUSE_IOU_MIN: f32 = 0.6;
 /// Something has moved when two opposite edges of its box went the same way by at least this share of its size: who is
@@ -55,6 +57,8 @@ const MOVED_SHARE: f32 = 0.08;
 pub const STAND_S_MIN: f64 = 4.0;
 /// Who stood and left is awaited back for this long, in seconds: where a queue moves up, the next one is there by then.
 const RETURN_S_MAX: f64 = 8.0;
+/// Who stands is not this many times larger than when he came to stand: half hidden, he may have been smaller.
+const GROWN_RATIO: f32 = 2.5;
 /// Most classes that one track collects votes for.
 const VOTES_MAX: usize = 8;
 
@@ -165,6 +169,11 @@ impl Track {
         self.appearance.as_ref()
     }
 
+    /// Whether it looked quite different at the last look: somebody before it, or another one in its place.
+    pub fn is_in_doubt(&self) -> bool {
+        self.other.is_some()
+    }
+
     /// Whether it has moved, seconds ago, from where it stood.
     pub fn departed(&self) -> bool {
         self.stood.is_some()
@@ -181,14 +190,14 @@ impl Track {
         let back =
             stood.filter(|stood| !moved(&stood.place, &detection.bbox) && moved(&stood.place, &self.bbox));
         let looked = back.map_or(self.appearance.filter(|_| missed), |stood| stood.appearance);
-        looked.zip(detection.looks).is_some_and(|(was, is)| apart(&was, &is))
+        looked.zip(detection.looks).is_some_and(|(was, is)| Differ::Apart.says(&was, &is))
     }
 
     /// Whether this, found after a pause, may be what was seen before it: somebody else may have come to its place meanwhile.
     fn outlasts(&self, detection: &Detection) -> bool {
         let looks = self.appearance.as_ref().zip(detection.looks.as_ref());
         stays_over_pause(&self.bbox, &detection.bbox)
-            && looks.is_none_or(|(was, is)| alike_in_any_light(was, is))
+            && looks.is_none_or(|(was, is)| !Differ::AfterPause.says(was, is))
     }
 
     /// Whether it may be there still when nobody has looked for a while: it was seen since the last such time, did not drive,
@@ -212,21 +221,27 @@ impl Track {
     }
 
     /// Notes what stands here now; twice the same, and quite another than before, is another object.
-    fn recognise(&mut self, at: &Captured, looks: Appearance) {
+    fn recognise(&mut self, at: &Captured, looks: Appearance, differ: Differ) -> bool {
         let Some(known) = self.appearance else {
             self.appearance = Some(looks);
-            return;
+            return false;
         };
-        if !far(&known, &looks) {
+        // Once it has looked quite different, coming back takes more than not being far.
+        let differ = if self.other.is_some() && differ == Differ::Far { Differ::Another } else { differ };
+        if !differ.says(&known, &looks) {
             (self.appearance, self.other) = (Some(looks), None);
-            return;
+            return false;
         }
-        match self.other.filter(|(_, other)| !far(other, &looks)) {
-            None => self.other = Some((*at, looks)),
+        match self.other.filter(|(_, other)| !Differ::Far.says(other, &looks)) {
+            None => {
+                self.other = Some((*at, looks));
+                false
+            }
             Some((since, _)) => {
                 (self.appearance, self.other) = (Some(looks), None);
                 (self.anchor, self.anchored, self.first_seen) = (self.steady, since, since);
                 (self.looks, self.sightings) = (2, 2);
+                true
             }
         }
     }
@@ -248,7 +263,8 @@ impl Track {
         [Some(led), (!self.drives()).then_some(b)]
     }
 
-    fn see(&mut self, at: &Captured, detection: &Detection) {
+    /// Takes a sighting; whether it turned out that another object is in its place now.
+    fn see(&mut self, at: &Captured, detection: &Detection, differ: Differ) -> bool {
         self.depart(at, detection);
         let seconds = at.seconds_since(&self.last_seen) as f32;
         let newer = |over_s: f32| 1.0 - (-seconds / over_s).exp();
@@ -279,36 +295,60 @@ impl Track {
         } else if votes.len() < VOTES_MAX {
             votes.push((detection.class.clone(), detection.score));
         }
-        if !same_place(&self.anchor, &self.steady, STAND_SHIFT_MAX) {
+        if !same_place(&self.anchor, &self.steady, STAND_SHIFT_MAX) || grown(&self.anchor, &self.steady) {
             self.anchor = self.steady;
             self.anchored = *at;
             (self.looks, self.sightings) = (1, 1);
         }
-        if let Some(looks) = detection.looks {
-            self.recognise(at, looks);
-        }
+        detection.looks.is_some_and(|looks| self.recognise(at, looks, differ))
     }
 }
 
-/// Whether two looks are those of two objects.
-pub fn far(a: &Appearance, b: &Appearance) -> bool {
-    a.distance(b) > LOOKS_FAR
+/// Whether none of these has any colour; `None` if there are none.
+fn all_grey<'a>(mut looks: impl Iterator<Item = &'a Appearance>) -> Option<bool> {
+    let first = looks.next()?;
+    Some(first.is_grey() && looks.all(Appearance::is_grey))
 }
 
-/// Whether two looks can hardly be those of one object in the same light.
-pub fn apart(a: &Appearance, b: &Appearance) -> bool {
-    a.distance(b) > LOOKS_APART
+/// How two looks are told to be those of two objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Differ {
+    /// In one place, from look to look: clouds, exposure and who passes change what it looks like.
+    Far,
+    /// In the same light: they can hardly be those of one object.
+    Apart,
+    /// They can hardly be those of one object, be the light another.
+    Another,
+    /// After a time without looks, whatever the light was.
+    AfterPause,
+    /// While the light changes.
+    Relit,
 }
 
-/// Whether two looks may be those of one object, whatever the light was.
-pub fn alike_in_any_light(a: &Appearance, b: &Appearance) -> bool {
-    let (light, distance) = a.distance_relit(b);
-    light.unsigned_abs() <= RELIT_MAX && distance <= RELIT_APART
+impl Differ {
+    /// Whether they are those of two.
+    pub fn says(self, a: &Appearance, b: &Appearance) -> bool {
+        let (light, relit) = a.distance_relit(b);
+        let apart = a.distance(b) > LOOKS_APART;
+        let after_pause = light.unsigned_abs() > RELIT_MAX || relit > RELIT_APART;
+        match self {
+            Self::Far => a.distance(b) > LOOKS_FAR,
+            Self::Apart => apart,
+            Self::Another => apart && after_pause,
+            Self::AfterPause => after_pause,
+            Self::Relit => relit > RELIT_FAR,
+        }
+    }
 }
 
 /// Whether what is found here after a time without looks may be what was there before.
 pub fn stays_over_pause(was: &BBox, is: &BBox) -> bool {
     was.iou(is) >= PAUSE_IOU_MIN
+}
+
+/// Whether a box has become much larger: nothing that stands does, but another that comes to its place may be.
+fn grown(was: &BBox, is: &BBox) -> bool {
+    is.area() > GROWN_RATIO * was.area()
 }
 
 /// Whether a box has moved, not only lost or won a part.
@@ -333,6 +373,12 @@ pub struct Tracker {
     next_id: u64,
     last: Option<Captured>,
     interval_s: f64,
+    /// Whether the light changed at the last look, ...
+    #[serde(default)]
+    light_changes: bool,
+    /// ... and with it everything lost or won its colour.
+    #[serde(default)]
+    recoloured: bool,
 }
 
 impl Tracker {
@@ -343,6 +389,12 @@ impl Tracker {
 
     /// Takes the objects of one picture; afterwards [`Tracker::tracks`] says which is which.
     pub fn observe(&mut self, at: &Captured, detections: &[Detection]) {
+        self.observe_in(at, detections, false);
+    }
+
+    /// The same, with what is known of the light: while it changes, everything may lose or win its colour, as when a camera
+    /// switches its infrared lamp.
+    pub fn observe_in(&mut self, at: &Captured, detections: &[Detection], light_changes: bool) {
         let last_look = self.last.replace(*at).unwrap_or(*at);
         let passed_s = at.seconds_since(&last_look);
         let before_s = self.interval_s;
@@ -368,7 +420,18 @@ impl Tracker {
         seen.truncate(TRACKS_MAX);
 
         self.tracks.iter_mut().for_each(|track| track.looks += 1);
-        let matched = matching::assign(&self.tracks, at, &seen);
+        self.light_changes = light_changes;
+        let looks_now = seen.iter().filter_map(|detection| detection.looks.as_ref());
+        self.recoloured = light_changes
+            && {
+                let looks_before = self.tracks.iter().filter_map(|track| track.appearance.as_ref());
+                matches!((all_grey(looks_before), all_grey(looks_now)), (Some(before), Some(now)) if before != now)
+            };
+        if self.recoloured {
+            self.tracks.iter_mut().for_each(|track| (track.appearance, track.other) = (None, None));
+        }
+        let differ = self.differ(Differ::Far);
+        let matched = matching::assign(&self.tracks, at, &seen, self.differ(Differ::Another));
         for (detection, track) in seen.iter().zip(matched) {
             match track {
                 Some(index) if self.tracks[index].is_successor(detection, &last_look) => {
@@ -377,7 +440,13 @@ impl Tracker {
                     self.tracks[index] = Track { first_seen, ..Track::new(self.next_id, at, detection) };
                     self.next_id += 1;
                 }
-                Some(index) => self.tracks[index].see(at, detection),
+                Some(index) => {
+                    let is_another = self.tracks[index].see(at, detection, differ);
+                    if is_another {
+                        self.tracks[index].id = self.next_id;
+                        self.next_id += 1;
+                    }
+                }
                 None if detection.score >= SCORE_NEW_MIN && self.tracks.len() < TRACKS_MAX => {
                     self.tracks.push(Track::new(self.next_id, at, detection));
                     self.next_id += 1;
@@ -387,9 +456,14 @@ impl Tracker {
         }
     }
 
-    /// The light has changed: what things look like is learnt anew.
-    pub fn forget_looks(&mut self) {
-        self.tracks.iter_mut().for_each(|track| (track.appearance, track.other) = (None, None));
+    /// How to tell two objects apart at this look: while the light changes, by what is not its doing.
+    pub fn differ(&self, usually: Differ) -> Differ {
+        if self.light_changes { Differ::Relit } else { usually }
+    }
+
+    /// Whether everything has just lost or won its colour: what it looked like before then tells nothing.
+    pub fn recoloured(&self) -> bool {
+        self.recoloured
     }
 
     /// All tracks, also those that were not seen in the last picture.
