@@ -57,6 +57,7 @@
 //!
 //! A *scenario* is a TOML file in `config/scenarios/`, no code. A *rule kind* is a file in `rule/` and an arm of
 //! [`config::RuleKind`]. A *model family* is a file in `detect/family/` and an arm of its enum. A *verb* is a file in `cli/`.
+//! The *shape* of another platform's messages is a file in `event/mirror/` and an arm of [`config::MirrorShape`].
 
 pub mod camera;
 pub mod cli;

@@ -294,6 +294,20 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_says_how_large_it_is() {
+        let (_dir, archive) = archive();
+        let mut bytes = Vec::new();
+        let mut encoder = image::codecs::jpeg::JpegEncoder::new(&mut bytes);
+        encoder.encode(&[0; 40 * 30], 40, 30, image::ExtendedColorType::L8).unwrap();
+        let at = captured_at("2026-11-22T00:00:00Z");
+        let size =
+            |bytes: &[u8]| archive.keep(Class::Incident, EvidenceKind::Snapshot, at, bytes).unwrap().size_px;
+        assert_eq!(size(&bytes), Some([40, 30]));
+        assert_eq!(size(b"abc"), None);
+        assert_eq!(size(&bytes[..20]), None);
+    }
+
+    #[test]
     fn what_is_kept_is_what_the_reference_says() {
         let (folder, archive) = archive();
         let kept = archive

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gridwatch::event::IncidentEvent;
+use gridwatch::observation::Stage;
 
 use super::broker::{self, Broker, Heard, Listener, free_port};
 use super::scripted::{Act, Scripted};
@@ -119,4 +120,25 @@ fn a_refused_mirror_holds_up_no_statement() {
         .map(|m| m.payload.clone())
         .collect();
     assert_eq!(own.len(), said.len());
+}
+
+/// Nor does a broker that hangs up on it instead, as some do in MQTT 3.1.1.
+#[test]
+fn a_mirror_that_ends_the_connection_is_given_up() {
+    let broker = Scripted::start(vec![Act::Allergic("gate/fire_lane")]);
+    let site = site(broker.port, "3.1.1");
+    let store = site.store();
+    let mut incidents = site.incidents(&store);
+    let (camera, zone) = site.camera("gate");
+    let seen = site.observation(Stage::Confirmed, 0.0, 1.0);
+    let picture = vec![site.snapshot("one", 2_000)];
+    let said = incidents.observe(camera, zone, &seen, None, picture, seen.at.wall).expect("observed");
+    assert_eq!(said.len(), 1);
+    let dispatch = dispatch(&site, &store);
+    wait("all is sent or given up", || store.outbox_size().expect("a size").rows == 0);
+    assert_eq!(dispatch.stats().undeliverable, 1);
+    let taken = broker.taken();
+    for topic in ["/incidents/fire_lane", "viid/images"] {
+        assert!(taken.iter().any(|m| m.topic.ends_with(topic) && m.acknowledged), "{topic}");
+    }
 }
