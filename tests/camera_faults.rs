@@ -40,7 +40,14 @@ impl Scene {
     fn start(sources: &[&str], faults: Vec<Fault>, transport: Transport) -> Self {
         let sources = sources.iter().map(|name| source(name)).collect();
         let mounts = vec![Mount { path: "cam".into(), sources, faults }];
-        let server = Server::start(simulate::Config { mounts, ..simulate::Config::default() }).unwrap();
+        Self::of(
+            Server::start(simulate::Config { mounts, ..simulate::Config::default() }).unwrap(),
+            transport,
+        )
+    }
+
+    /// A camera at the mount `cam` of this server.
+    fn of(server: Server, transport: Transport) -> Self {
         let camera = Camera {
             transport,
             ring_bytes_max: 1 << 20,
@@ -237,4 +244,24 @@ async fn a_camera_that_refuses_everybody_is_left_alone() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(scene.counters.failed_attempts.load(Relaxed), 1);
     scene.end().await;
+}
+
+#[tokio::test]
+async fn a_camera_with_an_ipv6_address_is_seen() {
+    for transport in [Tcp, Udp] {
+        let mounts = vec![Mount::new("cam", source("b_frames.h264"))];
+        let listen = (std::net::Ipv6Addr::LOCALHOST, 0).into();
+        let server = match Server::start(simulate::Config { mounts, listen, ..simulate::Config::default() }) {
+            Ok(server) => server,
+            Err(error) => {
+                println!("skipped: no IPv6 here: {error}");
+                return;
+            }
+        };
+        assert!(server.url("cam").unwrap().as_str().starts_with("rtsp://[::1]:"));
+        let mut scene = Scene::of(server, transport);
+        let units = scene.units(15).await;
+        assert!(units[0].key, "{transport:?}");
+        scene.end().await;
+    }
 }

@@ -322,6 +322,30 @@ fn shapes_of_the_run_and_odd_numbers_are_survived() {
     assert_eq!(found[0].class.as_str(), "class_1");
 }
 
+/// A model that sees something everywhere: the surest are kept, in time.
+#[test]
+fn a_million_boxes_are_bounded() {
+    if !runtime_is_there() {
+        return;
+    }
+    const COUNT: usize = 1_000_000;
+    let value = |i: usize| match i / COUNT {
+        0 => (i % 640) as f32 / 10.0,
+        1 => 17.0 + (i / 640 % 300) as f32 / 10.0,
+        2 | 3 => 0.05 + (i % 7) as f32,
+        _ => 0.3 + (i % 1009) as f32 / 2000.0,
+    };
+    let values: Vec<f32> = (0..6 * COUNT).map(value).collect();
+    let file = OnnxFile::with_input(&INPUT).output("output0", &[1, 6, COUNT], &values);
+    let detector = load(&file.metadata("names", "{0: 'person', 1: 'stall'}").bytes()).unwrap();
+    let began = std::time::Instant::now();
+    let found = detector.detect(&picture()).unwrap();
+    println!("{} of a million boxes in {:.2} s", found.len(), began.elapsed().as_secs_f64());
+    assert!(!found.is_empty() && found.len() <= 300, "{}", found.len());
+    assert!(found.iter().all(|detection| detection.score > 0.79), "the surest");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
 #[test]
 fn half_floats_go_in_and_come_out() {
     if !runtime_is_there() {

@@ -166,3 +166,51 @@ fn the_checks_can_fail() {
     assert!(layer_of("track") == layer_of("scene"));
     assert_eq!(layer_of("nonsense"), None);
 }
+
+/// The words in backquotes of a table's cell: those before a file belong to it.
+fn named(cell: &str) -> Vec<(String, String)> {
+    let (mut waiting, mut found) = (Vec::new(), Vec::new());
+    for word in cell.split('`').skip(1).step_by(2) {
+        if Path::new(word).extension().is_some_and(|e| e == "rs") {
+            found.extend(waiting.drain(..).map(|name| (name, word.to_owned())));
+        } else {
+            waiting.push(word.to_owned());
+        }
+    }
+    found
+}
+
+/// The table of what comes in broken: every line has a bound and a test, and they are where it says.
+#[test]
+fn every_fault_in_the_table_has_its_bound_and_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(root.join("tests/README.md")).unwrap();
+    let table = table.split("## Mutations at length").next().unwrap();
+    let lines = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| class |"));
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for line in lines {
+        count += 1;
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+        let [class, bound, test, outcome] = cells[..] else {
+            wrong.push(format!("not four cells: {line}"));
+            continue;
+        };
+        if outcome.trim().is_empty() {
+            wrong.push(format!("{class}: what happens?"));
+        }
+        for (what, cell) in [("", bound), ("fn ", test)] {
+            let named = named(cell);
+            if named.is_empty() {
+                wrong.push(format!("{class}: nothing named in `{cell}`"));
+            }
+            for (name, file) in named {
+                let text = std::fs::read_to_string(root.join(&file)).unwrap_or_default();
+                if !text.contains(&format!("{what}{name}")) {
+                    wrong.push(format!("{class}: no `{name}` in {file}"));
+                }
+            }
+        }
+    }
+    assert!(count > 20, "{count} lines: is it another table now?");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -115,6 +115,62 @@ fn what_is_no_video_is_said_so() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("no-such-file.mp4"));
 }
 
+/// A line of a trace: a car in the lane at this second of media time.
+fn car(second: u64, wall: &str, change: (&str, &str)) -> String {
+    let line = format!(
+        r#"{{"captured":{{"wall":"{wall}","media":{{"secs":{second},"nanos":0}},"clock":"file"}},"size_px":[1920,1080],"objects":[{{"class":"car","score":0.9,"box":[0.3,0.45,0.6,0.66]}}]}}"#
+    );
+    line.replace(change.0, change.1) + "\n"
+}
+
+/// Traces in which time does what it cannot, and others that are none: an answer in words or none, never a panic. What is
+/// said of the car is what the time of the trace makes of it.
+#[test]
+fn odd_traces_are_survived() {
+    const NOON: &str = "2026-11-20T12:00:00Z";
+    let lines = |seconds: &mut dyn Iterator<Item = u64>, change| {
+        seconds.map(|second| car(second, NOON, change)).collect::<String>()
+    };
+    let same = ("", "");
+    let objects = r#"{"class":"car","score":0.9,"box":[0.3,0.45,0.6,0.66]}"#;
+    let many = vec![objects; 100_000].join(",");
+    let years = [(1, NOON), (200, "9999-12-30T22:00:00Z"), (400, "-009998-01-02T00:00:00Z"), (800, NOON)];
+    let cases: [(&str, String, Option<usize>); 13] = [
+        ("a car that stays", lines(&mut (0..400), same), Some(1)),
+        ("time that stands still", lines(&mut std::iter::repeat_n(7, 400), same), Some(0)),
+        ("time that goes back", lines(&mut (0..400).rev(), same), Some(0)),
+        ("time to the end of numbers", lines(&mut [1, u64::MAX, 3].into_iter(), same), Some(0)),
+        ("years that jump", years.map(|(second, wall)| car(second, wall, same)).concat(), None),
+        ("100,000 objects", lines(&mut (0..3), (objects, &many)), Some(0)),
+        ("boxes outside of everything", lines(&mut (0..9), ("0.3,0.45", "-1e30,1e38")), Some(0)),
+        ("pictures without a size", lines(&mut (0..9), ("1920,1080", "0,4294967295")), None),
+        ("NaN", lines(&mut (0..9), ("0.9", "NaN")), None),
+        ("a number beyond all numbers", lines(&mut (0..9), ("0.9", "1e999")), None),
+        ("depth without end", "[".repeat(1_000_000), None),
+        ("a line of 30 MB", " ".repeat(30_000_000), None),
+        ("no text", "\0\0\u{fffd}\0".to_owned(), None),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    for (what, text, incidents) in cases {
+        let trace = dir.path().join("odd.jsonl");
+        std::fs::write(&trace, format!("{{\"gridwatch_trace\":1,\"source\":\"x\",\"model\":null}}\n{text}"))
+            .unwrap();
+        let trace = trace.to_string_lossy();
+        let zone = ["--config", "config/demo/gridwatch.toml", "--camera", "fire-lane-day"];
+        let output = gridwatch(&[&["replay", &trace][..], &zone].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code().is_some_and(|code| code < 2) && !said.contains("panicked"),
+            "{what}: {said:.500}"
+        );
+        assert!(output.status.success() || said.contains("odd.jsonl:2"), "{what}: {said:.500}");
+        if let Some(expected) = incidents {
+            let opened = statements(&output).iter().filter(|(phase, ..)| phase == "opened").count();
+            assert_eq!((output.status.success(), opened), (true, expected), "{what}: {said:.500}");
+        }
+    }
+}
+
 #[test]
 fn every_real_clip_and_bitstream_ends_by_itself() {
     let Some(data) = shared_data() else { return };

@@ -5,6 +5,7 @@
 
 mod annexb;
 mod clip;
+mod flood;
 mod gop;
 mod rtsp;
 mod supervise;

@@ -1,22 +1,36 @@
 //! One RTSP connection to a camera: the only home of retina.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use retina::client::{
-    Demuxed, PlayOptions, Session, SessionOptions, SetupOptions, TcpTransportOptions, UdpTransportOptions,
+    Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions,
+    TcpTransportOptions, TeardownPolicy, UdpTransportOptions,
 };
 use retina::codec::{CodecItem, FrameFormat, VideoFrame};
 use tokio::time::timeout;
 
 use super::annexb::{Nal, nal_kind, nal_units};
+use super::flood::{Flooded, unless_flooded};
 use super::timekeeper::Timekeeper;
 use crate::config;
 use crate::frame::{AccessUnit, Codec};
 
+/// The port of an address that names none (RFC 2326 section 3.2).
+const RTSP_PORT: u16 = 554;
+
 /// Longest time from the first packet of the TCP connection to the answer of PLAY; slow cameras take 2 to 5 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time after which an answer, and a picture, is looked at for being endless.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(250);
+const PICTURE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sessions of a camera that are taken leave of at the same time. The RTSP library tries until the session expires, which a
+/// camera may put off for a century.
+const FAREWELLS_MAX: usize = 4;
 
 /// Why a connection could not be made or broke.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +71,12 @@ pub enum RtspError {
         /// The reason in one line.
         reason: String,
     },
+    /// An answer or a picture has no end.
+    #[error("{address}: pours data without an end")]
+    Flooded {
+        /// `host:port`.
+        address: String,
+    },
     /// The camera ended the stream.
     #[error("{address}: the camera ended the stream")]
     Ended {
@@ -71,6 +91,18 @@ pub enum RtspError {
         /// How long.
         seconds: f64,
     },
+}
+
+/// The sessions of one camera that are over here, but perhaps not there; kept over all its connections.
+#[derive(Default)]
+pub struct Farewells(Arc<SessionGroup>);
+
+impl Farewells {
+    /// Whether and how the next session is taken leave of: each that is holds the group until it is done.
+    fn policy(&self) -> TeardownPolicy {
+        let busy = Arc::strong_count(&self.0) > FAREWELLS_MAX;
+        if busy { TeardownPolicy::Never } else { TeardownPolicy::Auto }
+    }
 }
 
 /// A camera that plays.
@@ -92,21 +124,23 @@ pub struct Received {
 
 impl Connection {
     /// Connects, sets up the first video stream and starts it.
-    pub async fn open(camera: &config::Camera) -> Result<Self, RtspError> {
+    pub async fn open(camera: &config::Camera, farewells: &Farewells) -> Result<Self, RtspError> {
         let host = camera.url.host_str().unwrap_or_default();
-        let address = format!("{host}:{}", camera.url.port().unwrap_or(554));
+        let address = format!("{host}:{}", camera.url.port().unwrap_or(RTSP_PORT));
         let mut step = "DESCRIBE";
-        match timeout(CONNECT_TIMEOUT, Self::play(camera, &address, &mut step)).await {
-            Ok(result) => result,
+        let play = Self::play(camera, farewells, &address, &mut step);
+        match timeout(CONNECT_TIMEOUT, unless_flooded(play, ANSWER_PATIENCE)).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(Flooded)) => Err(RtspError::Flooded { address }),
             Err(_) => Err(RtspError::Timeout { address, step }),
         }
     }
 
-    async fn play(
+    async fn describe(
         camera: &config::Camera,
-        address: &str,
-        step: &mut &'static str,
-    ) -> Result<Self, RtspError> {
+        farewells: &Farewells,
+        teardown: TeardownPolicy,
+    ) -> Result<Session<Described>, retina::Error> {
         let credentials = camera.credentials.as_ref().map(|credentials| retina::client::Credentials {
             username: credentials.username.clone(),
             password: credentials.password.reveal().to_owned(),
@@ -114,12 +148,28 @@ impl Connection {
         let options = SessionOptions::default()
             .creds(credentials)
             .user_agent(concat!("gridwatch/", env!("CARGO_PKG_VERSION")).to_owned())
+            .session_group(Arc::clone(&farewells.0))
+            .teardown(teardown)
             // Some cameras answer the second SETUP or the PLAY with another session id; only one stream is set up here.
             .session_id(retina::client::SessionIdPolicy::UseFirst);
+        Session::describe(camera.url.clone(), options).await
+    }
+
+    async fn play(
+        camera: &config::Camera,
+        farewells: &Farewells,
+        address: &str,
+        step: &mut &'static str,
+    ) -> Result<Self, RtspError> {
         let failed = |step, error| failure(address, step, &error);
-        let mut session = Session::describe(camera.url.clone(), options)
+        let mut session = Self::describe(camera, farewells, farewells.policy())
             .await
             .map_err(|error| failed("DESCRIBE", error))?;
+        if may_say_farewell_elsewhere(camera, &session) {
+            session = Self::describe(camera, farewells, TeardownPolicy::Never)
+                .await
+                .map_err(|error| failed("DESCRIBE", error))?;
+        }
         let video = session.streams().iter().position(|stream| codec_of(stream).is_some());
         let Some(video) = video else {
             let offered = session
@@ -145,6 +195,13 @@ impl Connection {
 
     /// The next access unit; an error if nothing at all comes for `silence`.
     pub async fn next(&mut self, time: &mut Timekeeper, silence: Duration) -> Result<Received, RtspError> {
+        match unless_flooded(self.receive(time, silence), PICTURE_PATIENCE).await {
+            Ok(received) => received,
+            Err(Flooded) => Err(RtspError::Flooded { address: self.address.clone() }),
+        }
+    }
+
+    async fn receive(&mut self, time: &mut Timekeeper, silence: Duration) -> Result<Received, RtspError> {
         let deadline = tokio::time::Instant::now() + silence;
         loop {
             let item = tokio::time::timeout_at(deadline, self.demuxed.next()).await;
@@ -182,6 +239,19 @@ impl Connection {
         let unit = AccessUnit { captured, codec, key, after_loss, data: frame.into_data().into(), pts_90k };
         Received { unit, lost }
     }
+}
+
+/// Whether the end of the session might be told to another server, with the password: the RTSP library makes a new connection
+/// for that, to the address by which the camera calls itself, where the old one is not enough. Behind address translation that
+/// is anybody's address.
+fn may_say_farewell_elsewhere(camera: &config::Camera, session: &Session<Described>) -> bool {
+    let here = |url: &url::Url| {
+        url.host() == camera.url.host()
+            && url.port().unwrap_or(RTSP_PORT) == camera.url.port().unwrap_or(RTSP_PORT)
+    };
+    let anew = camera.transport == config::Transport::Udp
+        || session.tool().is_some_and(retina::client::Tool::has_live555_tcp_bug);
+    anew && session.streams().iter().any(|stream| stream.control().is_some_and(|url| !here(url)))
 }
 
 /// What a stream that we can use carries.

@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
-use super::rtsp::{Connection, Received, RtspError};
+use super::rtsp::{Connection, Farewells, Received, RtspError};
 use super::timekeeper::Timekeeper;
 use crate::config;
 use crate::frame::{AccessUnit, CameraState};
@@ -126,7 +126,7 @@ pub async fn run_while(
     };
     tokio::select! {
         () = stopped => {}
-        () = Supervisor { camera: &camera, out, counters: &counters, time, told: None, wanted }.run() => {}
+        () = Supervisor { camera: &camera, out, counters: &counters, time, told: None, wanted, farewells: Farewells::default() }.run() => {}
     }
 }
 
@@ -139,6 +139,8 @@ struct Supervisor<'a, S> {
     told: Option<(CameraState, Option<String>)>,
     /// Whether it is to be connected now.
     wanted: watch::Receiver<bool>,
+    /// Sessions that are being ended.
+    farewells: Farewells,
 }
 
 impl<S: Sink> Supervisor<'_, S> {
@@ -195,7 +197,7 @@ impl<S: Sink> Supervisor<'_, S> {
     /// One connection, from connecting to its first error; `Ok` when nobody listens any more.
     async fn run_once(&mut self, online_since: &mut Option<Instant>) -> Result<(), RtspError> {
         let stall = Duration::try_from_secs_f64(self.camera.stall_s).unwrap_or(Duration::from_secs(10));
-        let mut connection = Connection::open(self.camera).await?;
+        let mut connection = Connection::open(self.camera, &self.farewells).await?;
         // When decodable pictures came last; at first, when they could have come.
         let mut decodable = Instant::now();
         // Whether a key picture is needed before anything can be decoded, and before anything is handed on.

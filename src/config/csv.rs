@@ -77,8 +77,7 @@ fn read_row(text: &str, start: usize, separator: char) -> Option<Row<'_>> {
 }
 
 fn plain(text: &str, at: usize, separator: char) -> Field<'_> {
-    let line = line_end(text, at);
-    let end = text[at..line].find(separator).map_or(line, |length| at + length);
+    let end = text[at..].find([separator, '\n', '\r']).map_or(text.len(), |length| at + length);
     Field { text: Cow::Borrowed(&text[at..end]), at: at..end }
 }
 

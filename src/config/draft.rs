@@ -277,6 +277,8 @@ fn unique_ids(items: &[Item]) -> Vec<String> {
     };
     let own: HashSet<String> = items.iter().filter_map(written).collect();
     let mut given: HashSet<String> = HashSet::new();
+    // Where counting goes on for each id: a list may give one id to all its rows.
+    let mut numbers: HashMap<String, usize> = HashMap::new();
     let mut next = |item: &Item| {
         let id = written(item);
         if let Some(id) = &id
@@ -286,11 +288,11 @@ fn unique_ids(items: &[Item]) -> Vec<String> {
         }
         let (line, _) = item.source.line_and_column(item.place("/id").start);
         let base = id.unwrap_or_else(|| format!("line-{line}"));
+        let number = numbers.entry(base.clone()).or_insert(2);
         let mut candidate = base.clone();
-        let mut number = 2;
         while own.contains(&candidate) || given.contains(&candidate) {
             candidate = format!("{base}.{number}");
-            number += 1;
+            *number += 1;
         }
         given.insert(candidate.clone());
         candidate

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use ffmpeg_next as ff;
 
-use super::DecodeError;
 use super::open::open;
 use super::plane::Planes;
+use super::{DecodeError, check_nal_units};
 use crate::frame::{AccessUnit, Captured, Codec, Picture};
 
 /// Access units whose picture has not come out yet: twice the deepest reordering that H.264 and H.265 allow (16).
@@ -90,6 +90,7 @@ impl Decoder {
         if self.wants_key && !unit.key || unit.data.is_empty() {
             return Ok(());
         }
+        check_nal_units(unit).inspect_err(|_| self.restart())?;
         if self.wants_key {
             self.started = Some(unit.captured);
         }

@@ -2,9 +2,9 @@
 
 use ffmpeg_next as ff;
 
-use super::DecodeError;
 use super::open::open;
 use super::plane::Planes;
+use super::{DecodeError, check_nal_units};
 use crate::frame::{AccessUnit, Picture};
 
 /// Decodes single key pictures, of any camera and codec in any order.
@@ -29,6 +29,7 @@ impl KeyDecoder {
         if !unit.key || unit.data.is_empty() {
             return Err(DecodeError::NotKey { codec, bytes });
         }
+        check_nal_units(unit)?;
         let mut decoder = open(unit.codec)?;
         let mut packet = ff::Packet::copy(&unit.data);
         packet.set_pts(Some(0));

@@ -5,11 +5,35 @@ mod key;
 mod open;
 mod plane;
 
+use crate::frame::{AccessUnit, Codec};
+
 pub use continuous::Decoder;
 pub use key::KeyDecoder;
 
 /// Longest width and height of a picture that is decoded: beyond any camera, and a bound on memory (100 MB).
 pub const SIDE_MAX: u32 = 8192;
+
+/// Most NAL units of a picture: encoders make a few dozen slices at most, and FFmpeg takes a kilobyte and more for each, so
+/// that some megabytes of nothing but headers would take gigabytes.
+const NAL_UNITS_MAX: usize = 4096;
+
+/// Refuses a picture of more NAL units than any encoder makes.
+fn check_nal_units(unit: &AccessUnit) -> Result<(), DecodeError> {
+    if !matches!(unit.codec, Codec::H264 | Codec::H265) {
+        return Ok(());
+    }
+    let (mut at, mut count) = (2, 0);
+    // The third byte of a start code is 1; what it is otherwise tells how far the next one is at least.
+    while let Some(&byte) = unit.data.get(at) {
+        let found = byte == 1 && unit.data[at - 2..at] == [0, 0];
+        count += usize::from(found);
+        if count > NAL_UNITS_MAX {
+            return Err(DecodeError::Crowded { codec: unit.codec.name(), bytes: unit.data.len() });
+        }
+        at += if byte > 1 || found { 3 } else { 1 };
+    }
+    Ok(())
+}
 
 /// Why no picture came out.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +61,14 @@ pub enum DecodeError {
     Damaged {
         /// The codec.
         codec: &'static str,
+    },
+    /// More NAL units than any encoder makes; decoding goes on at the next key picture.
+    #[error("a {codec} picture of {bytes} bytes has more than {NAL_UNITS_MAX} NAL units")]
+    Crowded {
+        /// The codec.
+        codec: &'static str,
+        /// Size of the access unit.
+        bytes: usize,
     },
     /// A key picture was wanted.
     #[error("a {codec} access unit of {bytes} bytes is no key picture")]

@@ -307,7 +307,7 @@ fn no_secret_leaves_the_process() {
     };
     let mut shown = Shown::default();
     let log = std::fs::File::create(site.path("log")).unwrap();
-    let run = ["--log", "trace", "run", "--config", "gridwatch.toml"];
+    let run = ["--log", "trace", "--log-format", "json", "run", "--config", "gridwatch.toml"];
     let daemon = gridwatch(&run).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
     let mut daemon = Daemon(Some(daemon));
     let logged = |words: &str| std::fs::read_to_string(site.path("log")).is_ok_and(|log| log.contains(words));
