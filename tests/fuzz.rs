@@ -4,8 +4,11 @@
 //! FUZZ_SECONDS=600 FUZZ_SEED=7 cargo test --release --test fuzz -- --ignored --nocapture --test-threads 1 [TARGET]
 //! ```
 //!
-//! Not guided by coverage but by what is said: an input that leads to words not heard before is mutated further. Whatever
-//! panics, or takes longer than [`EXECUTION_MAX`], is kept in a file that is named.
+//! An input that leads to words not heard before is mutated further; built by `./dev fuzz [TARGET]`, so that the compiler counts
+//! which branches are taken how often, also one that goes where none went before. Whatever panics, or takes longer than
+//! [`EXECUTION_MAX`], is kept in a file that is named.
+
+mod coverage;
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -22,6 +25,8 @@ use gridwatch::detect::family::{Family, Grid, Output};
 use gridwatch::frame::{AccessUnit, CameraState, Captured, Clock, Codec};
 use gridwatch::simulate::{self, Mount, Server, Source};
 use tokio::sync::{mpsc, watch};
+
+use coverage::Coverage;
 
 /// Longest time that one input may take on a busy machine.
 const EXECUTION_MAX: Duration = Duration::from_secs(20);
@@ -72,6 +77,7 @@ fn fuzz(target: &str, mut corpus: Vec<Vec<u8>>, words: &[&[u8]], mut run: impl F
     let seed = number("FUZZ_SEED").unwrap_or_else(|| fastrand::u64(..));
     let (mut random, seeds) = (fastrand::Rng::with_seed(seed), corpus.len());
     let (mut said, mut executions, mut longest) = (HashSet::new(), 0u64, Duration::ZERO);
+    let mut coverage = Coverage::new();
     let began = Instant::now();
     while began.elapsed() < patience {
         // The seeds themselves come first.
@@ -92,7 +98,8 @@ fn fuzz(target: &str, mut corpus: Vec<Vec<u8>>, words: &[&[u8]], mut run: impl F
         }
         let words: String =
             outcome.unwrap_or_default().chars().filter(|c| !c.is_ascii_digit()).take(160).collect();
-        if said.insert(words) {
+        let new_words = said.insert(words);
+        if coverage.grew() || new_words {
             let place =
                 if corpus.len() < CORPUS_MAX { corpus.len() } else { random.usize(seeds..CORPUS_MAX) };
             corpus.truncate(CORPUS_MAX);
@@ -100,9 +107,10 @@ fn fuzz(target: &str, mut corpus: Vec<Vec<u8>>, words: &[&[u8]], mut run: impl F
         }
     }
     println!(
-        "{target}: {executions} executions in {:.0} s, {} different answers, the longest {:.2} s, seed {seed}, no finding",
+        "{target}: {executions} executions in {:.0} s, {} different answers, {}, the longest {:.2} s, seed {seed}, no finding",
         began.elapsed().as_secs_f64(),
         said.len(),
+        coverage,
         longest.as_secs_f64()
     );
 }

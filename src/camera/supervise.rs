@@ -124,9 +124,11 @@ pub async fn run_while(
         // An error means that nobody can ask us to stop any more, which is the same.
         let _ = stop.wait_for(|stop| *stop).await;
     };
+    let (camera, counters, farewells) = (&camera, &counters, Farewells::default());
+    let supervisor = Supervisor { camera, out, counters, time, told: None, wanted, farewells };
     tokio::select! {
         () = stopped => {}
-        () = Supervisor { camera: &camera, out, counters: &counters, time, told: None, wanted, farewells: Farewells::default() }.run() => {}
+        () = supervisor.run() => {}
     }
 }
 
