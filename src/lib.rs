@@ -27,7 +27,7 @@
 //! | [`scene`] with [`track`] and [`rule`] | what it means over time; pure, no clock, no IO |
 //! | [`incident`] | opened once, updated, always closed with a reason |
 //! | [`health`] | what is wrong with a camera, and how far its pictures may be believed; pure, no clock, no IO |
-//! | [`evidence`] | snapshots and clips, masked and redacted, on disk |
+//! | [`evidence`] | snapshots and clips, masked and redacted, on disk; the register of who looked at them |
 //! | [`store`] | the one SQLite file: incidents and outbox |
 //! | [`dispatch`] | from the outbox to the broker, and verdicts back |
 //! | [`simulate`] | RTSP cameras made from clips, with faults to order |

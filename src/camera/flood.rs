@@ -48,9 +48,9 @@ pub async fn unless_flooded<W: Future>(work: W, patience: Duration) -> Result<W:
         tokio::select! {
             done = step => return done,
             () = tokio::time::sleep(pause) => {
-                let now = resident_bytes();
-                let grown = now.saturating_sub(*before.get_or_insert(now));
-                if wakes > WAKES_MIN && grown > GROWTH_BYTES_MAX {
+                // A camera that is merely silent is not worth asking the system for, once it is known where it began.
+                let begin = *before.get_or_insert_with(resident_bytes);
+                if wakes > WAKES_MIN && resident_bytes().saturating_sub(begin) > GROWTH_BYTES_MAX {
                     return Err(Flooded);
                 }
                 pause = LOOK_EVERY;

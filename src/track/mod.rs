@@ -328,15 +328,15 @@ pub enum Differ {
 impl Differ {
     /// Whether they are those of two.
     pub fn says(self, a: &Appearance, b: &Appearance) -> bool {
-        let (light, relit) = a.distance_relit(b);
-        let apart = a.distance(b) > LOOKS_APART;
-        let after_pause = light.unsigned_abs() > RELIT_MAX || relit > RELIT_APART;
         match self {
             Self::Far => a.distance(b) > LOOKS_FAR,
-            Self::Apart => apart,
-            Self::Another => apart && after_pause,
-            Self::AfterPause => after_pause,
-            Self::Relit => relit > RELIT_FAR,
+            Self::Apart => a.distance(b) > LOOKS_APART,
+            Self::Another => Self::Apart.says(a, b) && Self::AfterPause.says(a, b),
+            Self::AfterPause => {
+                let (light, relit) = a.distance_relit(b);
+                light.unsigned_abs() > RELIT_MAX || relit > RELIT_APART
+            }
+            Self::Relit => a.distance_relit(b).1 > RELIT_FAR,
         }
     }
 }
