@@ -70,10 +70,9 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     for path in &gone {
         eprintln!("deleted already 已删除: {path}");
     }
-    let deal = |path: &String| {
-        let (path, why) = (path.clone(), args.why.trim().chars().take(500).collect());
-        Deal { who: user(), did: Deed::Shown, path, why }
-    };
+    let (who, why) = (user(), args.why.trim().chars().take(500).collect::<String>());
+    let deal =
+        |path: &String| Deal { who: who.clone(), did: Deed::Shown, path: path.clone(), why: why.clone() };
     register.enter(&there.iter().map(deal).collect::<Vec<_>>(), Timestamp::now()).context(FORBIDDEN)?;
     for path in &there {
         let name = Path::new(path).file_name().context("a file has a name")?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::item::Item;
 use super::load::Reading;
 use super::names::half_width;
+use super::place::is_digits;
 use super::problem::{Scope, did_you_mean};
 use super::scenario::Scenarios;
 use super::{Camera, Mqtt};
@@ -137,7 +138,7 @@ impl MirrorTable {
         let device_id = self.device_id.map(|id| half_width(&id));
         if let Some(id) = &device_id {
             let place = format!("{at}/device_id");
-            if id.len() != 20 || !id.bytes().all(|b| b.is_ascii_digit()) {
+            if id.len() != 20 || !is_digits(id) {
                 item.error(&place, "`device_id` must be 20 digits (GB/T 28181)", None);
             } else if !self.shape.names_gb_code() {
                 item.warn(&place, no_effect("device_id", self.shape), None);
@@ -163,7 +164,7 @@ fn no_effect(key: &str, shape: MirrorShape) -> String {
 
 fn read_code(text: &str) -> Option<u32> {
     let digits = half_width(text);
-    let sound = (1..=9).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let sound = (1..=9).contains(&digits.len()) && is_digits(&digits);
     if sound { digits.parse().ok() } else { None }
 }
 

@@ -116,7 +116,7 @@ pub(super) fn check_coordinates(place: &Place, layers: &mut [&mut Item]) {
     }
 }
 
-fn is_digits(code: &str) -> bool {
+pub(super) fn is_digits(code: &str) -> bool {
     code.bytes().all(|b| b.is_ascii_digit())
 }
 

@@ -331,7 +331,7 @@ impl Desk {
             tracing::error!("cannot write to the store: {error}");
             return false;
         }
-        paths.iter().for_each(|path| self.sent(path, format!("re-check of incident {incident}")));
+        self.sent(paths, &format!("re-check of incident {incident}"));
         true
     }
 
@@ -411,8 +411,9 @@ impl Desk {
     }
 
     /// Notes that the platform was sent pieces that it asked for.
-    pub fn sent(&self, path: &str, why: String) {
-        self.enter(&[Deal { who: "platform".to_owned(), did: Deed::Sent, path: path.to_owned(), why }]);
+    pub fn sent(&self, paths: Vec<String>, why: &str) {
+        let deal = |path| Deal { who: "platform".to_owned(), did: Deed::Sent, path, why: why.to_owned() };
+        self.enter(&paths.into_iter().map(deal).collect::<Vec<_>>());
     }
 
     fn enter(&self, deals: &[Deal]) {

@@ -271,7 +271,7 @@ impl Work<'_> {
         let age_s = Timestamp::now().duration_since(captured.wall).as_secs_f64().max(0.0);
         let id = poll.id.clone();
         let (desk, path, why) = (Arc::clone(self.desk), evidence.path.clone(), format!("command {id}"));
-        tokio::task::spawn_blocking(move || desk.sent(&path, why));
+        tokio::task::spawn_blocking(move || desk.sent(vec![path], &why));
         self.reply(PollReply::Picture(PollPicture { id, camera, captured: captured.wall, age_s, evidence }));
         self.end_poll();
     }
