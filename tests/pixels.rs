@@ -225,6 +225,13 @@ fn the_infrared_switch_hides_nothing() {
         |t| (dusk(t), vec![]),
         &[(35.0, false), (52.0, false), (68.0, false)],
     );
+    let leaves = |t: f64| if (15.0..=40.0).contains(&t) { vec![carton(120.0, 90.0)] } else { vec![] };
+    check(
+        "it leaves in the very moment",
+        (90.0, 2.0),
+        |t| (dusk(t), leaves(t)),
+        &[(36.0, true), (52.0, false), (88.0, false)],
+    );
     let mut foreground = Foreground::new(&[("lane".into(), zone())]);
     let settled: Vec<bool> = (0..30)
         .map(f64::from)

@@ -1,6 +1,6 @@
-//! What a found object looks like: nine means of the middle of its box.
+//! What a found object looks like: nine means of the middle of its box, and the pattern of its light and dark parts.
 
-use crate::detection::Appearance;
+use crate::detection::{Appearance, Pattern};
 use crate::frame::Picture;
 use crate::geometry::BBox;
 
@@ -12,6 +12,9 @@ const FIELDS: usize = 3;
 const POINTS: usize = 5;
 /// Boxes with fewer pixels across or down could look like anything.
 const SIDE_PX_MIN: f32 = 12.0;
+
+/// Points taken of each field of the pattern, each way.
+const PATTERN_POINTS: usize = 3;
 
 /// The looks of what fills this box of a picture.
 pub fn appearance(picture: &Picture, bbox: &BBox) -> Option<Appearance> {
@@ -42,7 +45,28 @@ pub fn appearance(picture: &Picture, bbox: &BBox) -> Option<Appearance> {
         }
         *field = sums.map(|sum| (sum / (POINTS * POINTS) as u32) as u8);
     }
-    Some(Appearance(fields))
+    Some(Appearance { fields, pattern: Some(pattern(picture, bbox)) })
+}
+
+/// The light and dark parts of what fills this box.
+fn pattern(picture: &Picture, bbox: &BBox) -> Pattern {
+    let (w, h) = (picture.width, picture.height);
+    let side = Pattern::SIDE;
+    // A grid of points over the whole box, some for each field.
+    let points = |from: f32, length: f32, end: usize| -> Vec<usize> {
+        let place = |n: usize| from + length * (n as f32 + 0.5) / (side * PATTERN_POINTS) as f32;
+        (0..side * PATTERN_POINTS).map(|n| ((place(n) * end as f32).max(0.0) as usize).min(end - 1)).collect()
+    };
+    let (columns, rows) = (points(bbox.x0, bbox.width(), w), points(bbox.y0, bbox.height(), h));
+    let of = |points: &'_ [usize], n: usize| -> [usize; PATTERN_POINTS] {
+        std::array::from_fn(|point| points[n * PATTERN_POINTS + point])
+    };
+    let mean = |field: usize| {
+        let (xs, ys) = (of(&columns, field % side), of(&rows, field / side));
+        let line = |y: usize| xs.iter().map(|x| u32::from(picture.y[y * w + x])).sum::<u32>();
+        (ys.iter().map(|&y| line(y)).sum::<u32>() / (PATTERN_POINTS * PATTERN_POINTS) as u32) as u8
+    };
+    Pattern(std::array::from_fn(mean))
 }
 
 fn chroma_len(picture: &Picture) -> usize {
@@ -70,7 +94,7 @@ mod tests {
         let picture = Picture { captured, width: w, height: h, y: y.into(), u, v, full_range: false };
         let looks = |b: [f32; 4]| appearance(&picture, &b.into());
         let whole = looks([0.0, 0.0, 1.0, 1.0]).expect("large enough");
-        assert_eq!((whole.0[0], whole.0[8]), ([40, 160, 100], [200, 160, 100]));
+        assert_eq!((whole.fields[0], whole.fields[8]), ([40, 160, 100], [200, 160, 100]));
         let below = looks([0.0, 0.6, 1.0, 1.0]).expect("large enough");
         assert_eq!(below.distance(&below), 0);
         assert!(looks([0.5, 0.5, 0.6, 0.6]).is_none(), "too small");

@@ -7,6 +7,7 @@ pub mod dwell;
 mod gap;
 mod goods;
 pub mod obstruction;
+mod portrait;
 pub mod presence;
 pub mod stay;
 pub mod thrown_object;

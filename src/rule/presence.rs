@@ -47,9 +47,16 @@ pub struct Presence {
     /// What no detector names, where that counts.
     goods: Option<Goods>,
     /// Who may be beside something, at the looks of the last seconds; without ids, which small boxes do not keep.
-    persons: VecDeque<(Captured, Vec<BBox>)>,
+    persons: VecDeque<(Captured, Vec<Person>)>,
     attended: Option<Attended>,
     looks: Looks,
+}
+
+/// Somebody who may be beside something.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Person {
+    bbox: BBox,
+    score: f32,
 }
 
 /// Somebody is or was beside what is in the zone.
@@ -110,7 +117,9 @@ impl Presence {
             let look = Look::new(!objects.is_empty(), since, 0.0, objects);
             return Some(Look { known: since.or(first_seen), ..look });
         }
-        let beside = self.standing_by(at, boxes_of(&self.rule.beside, kept));
+        let may_be = |d: &&Detection| named(&self.rule.beside, &d.class) && d.score >= kept;
+        let persons = found.iter().filter(may_be).map(|d| Person { bbox: d.bbox, score: d.score }).collect();
+        let beside = self.standing_by(at, persons);
         // A nameless thing that looks a little like a person must not be its own vendor.
         let sure = boxes_of(&self.rule.beside, self.rule.score_min);
         let vendors = |object: &Detection| -> Vec<BBox> {
@@ -166,23 +175,26 @@ impl Presence {
         self.stays.as_ref().map_or_else(Vec::new, Stays::confirmed)
     }
 
-    /// Of those who may be beside something, the boxes of those who stand.
-    fn standing_by(&mut self, at: &Captured, now: Vec<BBox>) -> Vec<BBox> {
+    /// Of those who may be beside something, the boxes of those who stand and were once surely somebody: a wheel or a post
+    /// looks a little like a person for hours.
+    fn standing_by(&mut self, at: &Captured, now: Vec<Person>) -> Vec<BBox> {
         // Where looks are rare, the last one counts whatever its age.
-        let old = |(then, _): &(Captured, Vec<BBox>)| at.seconds_since(then) > STOOD_S_MAX;
+        let old = |(then, _): &(Captured, Vec<Person>)| at.seconds_since(then) > STOOD_S_MAX;
         while self.persons.len() > 1 && self.persons.front().is_some_and(old) {
             self.persons.pop_front();
         }
         // Seen here some seconds ago and often enough since: others' steps cross this place, but not at every look.
-        let stood = |b: &&BBox| {
-            let mut seen = 0;
-            self.persons.iter().rev().zip(1..).any(|((then, boxes), looks)| {
-                let here = boxes.iter().any(|then| then.iou(b) >= STOOD_IOU_MIN);
-                seen += u32::from(here);
-                here && at.seconds_since(then) >= STOOD_S_MIN && seen * STOOD_LOOKS >= looks
-            })
+        let stood = |person: &&Person| {
+            let (mut seen, mut stood, mut score) = (0, false, person.score);
+            for ((then, persons), looks) in self.persons.iter().rev().zip(1..) {
+                let here = persons.iter().filter(|then| then.bbox.iou(&person.bbox) >= STOOD_IOU_MIN);
+                let Some(best) = here.map(|then| then.score).max_by(f32::total_cmp) else { continue };
+                (seen, score) = (seen + 1, score.max(best));
+                stood |= at.seconds_since(then) >= STOOD_S_MIN && seen * STOOD_LOOKS >= looks;
+            }
+            stood && score >= self.rule.score_min
         };
-        let standing = now.iter().filter(stood).copied().collect();
+        let standing = now.iter().filter(stood).map(|person| person.bbox).collect();
         if self.persons.back().is_none_or(|(then, _)| at.seconds_since(then) >= NOTED_EVERY_S) {
             self.persons.push_back((*at, now));
         }

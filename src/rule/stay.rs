@@ -5,6 +5,7 @@
 //! | an id switches, or the object is hidden and found again | the place goes on: whoever comes to *stand* there takes it over |
 //! | somebody passes the place, in front of it or through it | takes nothing: who passes does not stand |
 //! | something that looks quite different, or is much larger, stands there | another one: it gets a place of its own |
+//! | another of the same colour comes to its place | its light and dark parts tell: see `portrait.rs` |
 //! | it is seen to leave by more than `shift_max` | the place is given up, and the next of a queue starts anew; if it is back within `clear_s`, it goes on |
 //! | it is not seen, and the background is as it was before | it has left |
 //! | nobody looked for longer than `gap_s` | whoever is there after it and looks alike, but for the light, has stayed |
@@ -15,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Rule;
-use crate::detection::Appearance;
+use crate::detection::{Appearance, Pattern};
 use crate::frame::Captured;
 use crate::geometry::BBox;
 use crate::observation::Stage;
@@ -23,6 +24,7 @@ use crate::track::{Differ, STAND_S_MIN, Track, Tracker, same_place, stays_over_p
 
 use super::dwell::{Dwell, Seen};
 use super::gap::Looks;
+use super::portrait::{Identity, Portrait};
 
 /// Most places remembered in one zone; more objects that stay side by side say nothing new.
 const STAYS_MAX: usize = 32;
@@ -50,6 +52,15 @@ struct Stay {
     bbox: BBox,
     track: u64,
     looks: Option<Appearance>,
+    /// Who stands there, ...
+    #[serde(default)]
+    portrait: Portrait,
+    /// ... where it stood before it shuffled, and what it looked like there, ...
+    #[serde(default)]
+    earlier: Option<(BBox, Portrait)>,
+    /// ... and whether the last look left it in doubt who it is.
+    #[serde(default)]
+    in_doubt: bool,
     /// Whether the last look saw it, ...
     seen: bool,
     /// ... and whether the one before did not.
@@ -57,6 +68,9 @@ struct Stay {
     missed: bool,
     /// Whether its track was last seen elsewhere: then nobody who is seen to come takes the place over.
     left: bool,
+    /// Who stood here and was found to be another.
+    #[serde(default)]
+    refused: Option<u64>,
     /// Whether the background has shown that something came here.
     shown: bool,
     /// Whether nobody has looked for a while since it was last seen.
@@ -73,6 +87,52 @@ impl Stay {
             return alike && stays_over_pause(&self.bbox, &track.bbox);
         }
         both.is_none_or(|(was, is)| !differ.says(was, is))
+    }
+
+    /// Forgets what it looked like.
+    fn forget_looks(&mut self) {
+        (self.looks, self.portrait, self.earlier) = (None, Portrait::default(), None);
+    }
+
+    /// Whether another has come here since the last look, by its light and dark parts: who was elsewhere when last seen, and
+    /// then was not seen, has hardly come back.
+    fn is_another(&self, track: &Track) -> bool {
+        let elsewhere = self.missed && self.bbox.iou(&track.bbox) < STILL_IOU;
+        let left = self.left || elsewhere || track.id != self.track && track.came();
+        // While nobody looked, shadows have wandered.
+        !self.unseen && self.portrait.is_unlike(pattern_of(track), left)
+    }
+
+    /// Takes a look at what stands here now; whether that is another one.
+    fn recognise(&mut self, at: &Captured, track: &Track) -> bool {
+        if self.unseen {
+            self.portrait = Portrait::new(pattern_of(track));
+        }
+        if self.bbox.iou(&track.bbox) < STILL_IOU {
+            return self.shift(at, track);
+        }
+        let identity = self.portrait.look(at, pattern_of(track), &self.since);
+        self.in_doubt = identity == Identity::InDoubt;
+        if let Identity::Another(since) | Identity::Back(since) = identity {
+            self.since = since;
+        }
+        matches!(identity, Identity::Another(_))
+    }
+
+    /// It turns, or comes nearer, and looks otherwise from here; unless it is back where it stood: then it looks as it did
+    /// there, or it is the next of a queue.
+    fn shift(&mut self, at: &Captured, track: &Track) -> bool {
+        self.in_doubt = false;
+        if self.portrait.is_settled() {
+            self.earlier = Some((self.bbox, std::mem::take(&mut self.portrait)));
+        }
+        let back = self.earlier.as_ref().filter(|(bbox, _)| bbox.iou(&track.bbox) >= STILL_IOU);
+        let another = back.is_some_and(|(_, portrait)| portrait.is_unlike(pattern_of(track), true));
+        self.portrait = Portrait::new(pattern_of(track));
+        if another {
+            (self.since, self.earlier) = (*at, None);
+        }
+        another
     }
 
     /// Whether the track is about as large as what was last seen here.
@@ -109,7 +169,7 @@ impl Stays {
     pub fn look(&mut self, at: &Captured, tracks: &[&Track], tracker: &Tracker) {
         let gap = self.looks.after_gap(at).is_some();
         if tracker.recoloured() {
-            self.stays.iter_mut().for_each(|stay| stay.looks = None);
+            self.stays.iter_mut().for_each(Stay::forget_looks);
         }
         for stay in &mut self.stays {
             (stay.missed, stay.seen, stay.unseen) = (!stay.seen, false, stay.unseen || gap);
@@ -124,11 +184,18 @@ impl Stays {
                 };
                 let moved = s.missed || s.bbox.iou(&track.bbox) < STILL_IOU;
                 let differ = tracker.differ(if moved { Differ::Another } else { Differ::Far });
-                s.track == track.id && here && s.is_like(track, differ)
+                let itself = !(self.follows && s.missed && s.is_another(track));
+                s.track == track.id && here && itself && s.is_like(track, differ)
             };
             self.stays.iter().position(stays)
         };
         let mut places: Vec<Option<usize>> = tracks.iter().map(|track| own(track)).collect();
+        // One that has the track of another is as young as that is found out.
+        let came_now = |track: &Track, place: &Option<usize>| {
+            let another = |s: &Stay| s.track == track.id && s.missed && s.is_another(track);
+            self.follows && place.is_none() && self.stays.iter().any(another)
+        };
+        let came_now: Vec<bool> = tracks.iter().zip(&places).map(|(t, place)| came_now(t, place)).collect();
         let shift_max = self.rule.shift_max;
         for stay in &mut self.stays {
             if let Some(track) = tracks.iter().find(|track| self.follows && track.id == stay.track) {
@@ -137,24 +204,38 @@ impl Stays {
             let elsewhere = |t: &Track| t.departed() || !same_place(&stay.place, t.steady(), shift_max);
             stay.left |= tracker.current().any(|t| t.id == stay.track && elsewhere(t));
         }
+        if self.follows {
+            for stay in &mut self.stays {
+                let here = |t: &&&Track| same_place(&stay.place, t.steady(), shift_max) && stay.is_another(t);
+                stay.refused = tracks.iter().find(here).map(|t| t.id).or(stay.refused);
+            }
+        }
         for (track, place) in tracks.iter().zip(&mut places) {
             if place.is_none() && track.stands_s() >= STAND_S_MIN {
                 // Who was never seen to come was there all along: a passer-by had carried the id away.
-                let free = |stay: &Stay| !(stay.seen || stay.left && track.came());
+                let free =
+                    |stay: &Stay| !(stay.seen || stay.left && track.came() || stay.refused == Some(track.id));
                 let fits = |stay: &Stay| {
-                    let as_large = !self.follows || stay.is_as_large(track);
-                    self.fits(stay, track) && stay.is_like(track, tracker.differ(Differ::Apart)) && as_large
+                    let itself = stay.is_as_large(track) && !stay.is_another(track);
+                    self.fits(stay, track)
+                        && stay.is_like(track, tracker.differ(Differ::Apart))
+                        && (itself || !self.follows)
                 };
                 *place = self.stays.iter().position(|stay| free(stay) && fits(stay));
             }
             if let Some(index) = *place {
                 let stay = &mut self.stays[index];
+                let another = self.follows && stay.recognise(at, track);
                 (stay.bbox, stay.track) = (track.bbox, track.id);
                 stay.looks = track.appearance().copied();
                 (stay.seen, stay.left, stay.unseen) = (true, false, false);
+                if another {
+                    self.last_id += 1;
+                    stay.id = self.last_id;
+                }
             }
         }
-        for (track, place) in tracks.iter().zip(&places) {
+        for ((track, place), came_now) in tracks.iter().zip(&places).zip(came_now) {
             let known = |stay: &Stay| stay.seen && one_thing(&stay.bbox, &track.bbox);
             let stands = track.stands_s() >= STAND_S_MIN && !track.is_in_doubt();
             let new = place.is_none() && stands && self.stays.len() < STAYS_MAX;
@@ -163,13 +244,17 @@ impl Stays {
                 self.stays.push(Stay {
                     id: self.last_id,
                     place: *track.steady(),
-                    since: *track.stands_since(),
+                    since: if came_now { *at } else { *track.stands_since() },
                     bbox: track.bbox,
                     track: track.id,
                     looks: track.appearance().copied(),
+                    portrait: Portrait::new(pattern_of(track)),
+                    earlier: None,
+                    in_doubt: false,
                     seen: true,
                     missed: false,
                     left: false,
+                    refused: None,
                     shown: false,
                     unseen: false,
                     dwell: Dwell::new(&self.rule),
@@ -204,7 +289,8 @@ impl Stays {
 
     /// The number of this track's stay and since when it has lasted, whatever ids it had before, if the last look saw it.
     pub fn of(&self, track: &Track) -> Option<(u32, Captured)> {
-        self.stays.iter().find(|stay| stay.seen && stay.track == track.id).map(|stay| (stay.id, stay.since))
+        let here = |stay: &&Stay| stay.seen && !stay.in_doubt && stay.track == track.id;
+        self.stays.iter().find(here).map(|stay| (stay.id, stay.since))
     }
 
     /// Those seen at the last look that have stayed for the dwell time, each with the number of its stay.
@@ -217,6 +303,11 @@ impl Stays {
             .map(|stay| (stay.id, stay.bbox))
             .collect()
     }
+}
+
+/// The light and dark parts of what a track shows.
+fn pattern_of(track: &Track) -> Option<&Pattern> {
+    track.appearance()?.pattern.as_ref()
 }
 
 /// Whether two boxes are most probably two detections of one object: the smaller lies almost wholly in the other.

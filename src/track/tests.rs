@@ -118,7 +118,7 @@ proptest! {
 fn the_next_of_a_queue_is_another() {
     let ids = |next: u8| {
         let car = |x: f32, luma: u8| Detection {
-            looks: Some(Appearance([[luma, 128, 128]; 9])),
+            looks: Some(Appearance { fields: [[luma, 128, 128]; 9], pattern: None }),
             ..found("car", 0.8, x, 0.1)
         };
         let mut tracker = Tracker::new();

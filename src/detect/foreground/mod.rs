@@ -62,6 +62,8 @@ const EDGE_SLACK: f32 = 0.3;
 const PROFILE_SHARE: f32 = 0.05;
 /// Regions with fewer cells are noise.
 const REGION_CELLS_MIN: usize = 3;
+/// The place of what left while the light changed correlates at least so well with the ground that was there before.
+const GROUND_LIKE_MIN: f32 = 0.4;
 /// Most boxes reported per zone.
 const BOXES_MAX: usize = 16;
 
@@ -266,6 +268,7 @@ impl Model {
             let done = (at.saturating_sub(began)).as_secs_f64() >= LEARN_S && pictures + 1 >= LEARN_PICTURES;
             self.learning = (!done).then_some((began, pictures + 1));
             if done {
+                self.release();
                 for cell in &mut self.cells {
                     // What is held stays held: it is part of what has just been learnt.
                     (cell.empty, cell.earlier) = (cell.steady, cell.steady);
@@ -287,11 +290,33 @@ impl Model {
 
     /// Starts anew; `hold` keeps what counted counting: only the light is new, the heap is still there.
     fn relearn(&mut self, samples: &[Sample], at: Duration, hold: bool) {
+        let again = self.learning.is_some();
         for (cell, sample) in self.cells.iter_mut().zip(samples) {
             let held = hold && (cell.held ^ cell.counts);
-            *cell = Cell { held, ..Cell::new(*sample, Moment::of(at)) };
+            let new = Cell::new(*sample, Moment::of(at));
+            *cell = match held {
+                false => new,
+                // What it looked like, and the ground that it hides, until this light is known.
+                true if again => Cell { held, empty: cell.empty, earlier: cell.earlier, ..new },
+                true => Cell { held, empty: cell.steady, earlier: cell.empty, ..new },
+            };
         }
         self.learning = Some((at, 1));
+    }
+
+    /// What left while the light changed is held no longer: its place looks more like the ground that it hid than like it.
+    fn release(&mut self) {
+        let held: Vec<bool> = self.cells.iter().map(|cell| cell.held).collect();
+        for part in self.grid.connected(&held) {
+            let lumas =
+                |of: fn(&Cell) -> f32| -> Vec<f32> { part.iter().map(|&i| of(&self.cells[i])).collect() };
+            let now = lumas(|cell| cell.steady.luma);
+            let like_thing = region::correlation(&lumas(|cell| cell.empty.luma), &now).1;
+            let like_ground = region::correlation(&lumas(|cell| cell.earlier.luma), &now).1;
+            if like_ground >= GROUND_LIKE_MIN && like_ground > like_thing {
+                part.iter().for_each(|&i| self.cells[i].held = false);
+            }
+        }
     }
 
     /// Takes a known empty place for its model, in place of learning one; what differs now has come since.

@@ -19,6 +19,8 @@ const TEXTURE_KEPT_MIN: f32 = 0.6;
 const LEFT_RATIO: f32 = 1.4;
 /// ... unless the picture has a strong outline too, in grey levels: then something hides the markings of the ground.
 const LEFT_OUTLINE_MAX: f32 = 12.0;
+/// No markings make so much of a difference round a broad region.
+const LEFT_RATIO_SURE: f32 = 2.0;
 /// Regions with fewer pairs of neighbouring cells inside are judged by their outline.
 const THIN_PAIRS: u32 = 12;
 /// Regions with at least so many have statistics to speak of.
@@ -93,7 +95,9 @@ impl Scene<'_> {
             }
         }
         let (now, before, length) = (outline.0, outline.1, outline.2.max(1) as f32);
-        if before > LEFT_RATIO * now && before / length > OUTLINE_MIN && now / length < LEFT_OUTLINE_MAX {
+        let left = before > LEFT_RATIO * now && now / length < LEFT_OUTLINE_MAX;
+        let surely = before > LEFT_RATIO_SURE * now && pairs >= BROAD_PAIRS;
+        if before / length > OUTLINE_MIN && (left || surely) {
             return Kind::Left;
         }
         // A region of one or two cells across has no inside: only an outline that the ground had not makes it a thing.
@@ -113,22 +117,86 @@ impl Scene<'_> {
 
     /// The variance of the empty place in a region, and how well it correlates with what is there now.
     fn texture(&self, region: &[usize]) -> (f32, f32) {
-        let n = region.len() as f32;
-        let mean = |cells: &[Sample]| region.iter().map(|&i| cells[i].luma).sum::<f32>() / n;
-        let (before, now) = (mean(self.empty), mean(self.steady));
-        let (mut both, mut each) = (0.0f32, (0.0f32, 0.0f32));
-        for &cell in region {
-            let (a, b) = (self.empty[cell].luma - before, self.steady[cell].luma - now);
-            both += a * b;
-            each = (each.0 + a * a, each.1 + b * b);
-        }
-        let scale = (each.0 * each.1).sqrt();
-        (each.0 / n, if scale > 0.0 { both / scale } else { 0.0 })
+        let lumas = |cells: &[Sample]| -> Vec<f32> { region.iter().map(|&i| cells[i].luma).collect() };
+        correlation(&lumas(self.empty), &lumas(self.steady))
     }
+}
+
+/// The variance of the first, and how well the second correlates with it.
+pub fn correlation(first: &[f32], second: &[f32]) -> (f32, f32) {
+    let n = first.len().max(1) as f32;
+    let mean = |values: &[f32]| values.iter().sum::<f32>() / n;
+    let (mean_a, mean_b) = (mean(first), mean(second));
+    let (mut both, mut each) = (0.0f32, (0.0f32, 0.0f32));
+    for (a, b) in first.iter().zip(second).map(|(a, b)| (a - mean_a, b - mean_b)) {
+        both += a * b;
+        each = (each.0 + a * a, each.1 + b * b);
+    }
+    let scale = (each.0 * each.1).sqrt();
+    (each.0 / n, if scale > 0.0 { both / scale } else { 0.0 })
 }
 
 /// Whether a colour is there that was not: neither the ground's own nor that one paled.
 fn new_colour(now: &Sample, before: &Sample) -> bool {
     let paled = |now: f32, before: f32| now - now.clamp(before.min(0.0), before.max(0.0));
     paled(now.blue, before.blue).abs() + paled(now.red, before.red).abs() > COLOUR_MIN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grid::Grid;
+    use super::*;
+    use crate::frame::{Captured, Clock, Picture};
+
+    /// What a region of 30 by 20 cells is, if cells have been `before` and are `now`, each of (column, row, inside).
+    fn kind(before: impl Fn(usize, usize, bool) -> f32, now: impl Fn(usize, usize, bool) -> f32) -> Kind {
+        let captured = Captured {
+            wall: jiff::Timestamp::UNIX_EPOCH,
+            media: std::time::Duration::ZERO,
+            clock: Clock::File,
+        };
+        let plane = |length: usize| vec![128u8; length].into();
+        let (y, u, v) = (plane(640 * 360), plane(320 * 180), plane(320 * 180));
+        let picture = Picture { captured, width: 640, height: 360, y, u, v, full_range: false };
+        let grid = Grid::of(&picture).expect("a grid");
+        let place = |cell: usize| (cell % grid.columns, cell / grid.columns);
+        let counting: Vec<bool> = (0..grid.columns * grid.rows)
+            .map(place)
+            .map(|(x, y)| (60..90).contains(&x) && (40..60).contains(&y))
+            .collect();
+        let samples = |luma: &dyn Fn(usize, usize, bool) -> f32| -> Vec<Sample> {
+            let sample = |cell: usize| {
+                let (x, y) = place(cell);
+                Sample { luma: luma(x, y, counting[cell]), ..Sample::default() }
+            };
+            (0..counting.len()).map(sample).collect()
+        };
+        let noise = vec![1.5; counting.len()];
+        let (empty, steady) = (samples(&before), samples(&now));
+        let scene = Scene { grid: &grid, counting: &counting, empty: &empty, steady: &steady, noise: &noise };
+        let regions = scene.regions();
+        assert_eq!(regions.len(), 1);
+        scene.kind(&regions[0], false)
+    }
+
+    #[test]
+    fn things_light_and_what_has_left() {
+        let road = |_: usize, _: usize, _: bool| 100.0;
+        // Hatched, as fire lanes are: strong edges everywhere, also across the outline of whatever stands there.
+        let hatched = |x: usize, y: usize, _: bool| if (x + y) % 6 < 2 { 150.0 } else { 100.0 };
+        let van = |ground: &'static dyn Fn(usize, usize, bool) -> f32| {
+            move |x: usize, y: usize, inside: bool| {
+                if inside { 20.0 + 15.0 * ((x / 4 + y / 5) % 3) as f32 } else { ground(x, y, inside) }
+            }
+        };
+        const ROAD: &dyn Fn(usize, usize, bool) -> f32 = &|_, _, _| 100.0;
+        const HATCHED: &dyn Fn(usize, usize, bool) -> f32 =
+            &|x, y, _| if (x + y) % 6 < 2 { 150.0 } else { 100.0 };
+        let shade = |x: usize, y: usize, inside: bool| if inside { 0.6 } else { 1.0 } * hatched(x, y, inside);
+        assert_eq!(kind(road, van(ROAD)), Kind::Object);
+        assert_eq!(kind(hatched, van(HATCHED)), Kind::Object);
+        assert_eq!(kind(hatched, shade), Kind::Light);
+        assert_eq!(kind(van(ROAD), road), Kind::Left);
+        assert_eq!(kind(van(HATCHED), hatched), Kind::Left);
+    }
 }
