@@ -4,6 +4,7 @@
 //! | looks | means |
 //! |---|---|
 //! | like before | it has stayed |
+//! | never twice alike | nobody can be told from it: it has stayed |
 //! | unlike before, once | nobody knows: it is in doubt |
 //! | unlike before and like each other, twice | another one has come |
 //! | unlike before, each in its own way, for a while | traffic passes in front of it: it has stayed |
@@ -90,7 +91,8 @@ impl Portrait {
     /// Whether this can hardly be what the portrait shows; `left` says whether that was seen to leave.
     pub fn is_unlike(&self, pattern: Option<&Pattern>, left: bool) -> bool {
         let least = if left { 1.0 - UNUSUAL_AFTER_LEAVING * (1.0 - self.alike) } else { self.like_min() };
-        self.pattern.as_ref().zip(pattern).is_some_and(|(known, seen)| known.likeness(seen) < least)
+        let known = self.pattern.as_ref().filter(|_| self.settled);
+        known.zip(pattern).is_some_and(|(known, seen)| known.likeness(seen) < least)
     }
 
     /// How alike looks must be.
@@ -111,6 +113,11 @@ impl Portrait {
             return Identity::Same;
         };
         let (like_min, likeness) = (self.like_min(), known.likeness(seen));
+        if likeness < like_min && !self.settled {
+            // A bush in the snow, a box that trembles: what never looks the same tells nobody from another.
+            self.pattern = Some(*seen);
+            return Identity::Same;
+        }
         if likeness >= like_min {
             self.alike += NEWEST_SHARE * (likeness - self.alike);
             self.settled = true;
@@ -184,10 +191,11 @@ mod tests {
     fn others_are_told_from_itself() {
         check("it stays", "AAAAAA", "SSSSSS");
         check("nobody can tell", "A--A-A", "SSSSSS");
+        check("never the same", "ABCDEF", "SSSSSS");
         check("somebody passes", "AAABAA", "SSSDSS");
         check("the next of a queue", "AAABBB", "SSSDNS");
         check("hidden for a while", "AAABBBAA", "SSSDNSBS");
-        check("a queue of three", "AABBCC", "SSDNDN");
+        check("a queue of three", "AABBBCC", "SSDNSDN");
         check("traffic in front", "AABCBCAA", "SSDDDDSS");
         check("traffic without end", "AABCBCBCBCBCAA", "SSDDDDDSSSSSSS");
     }

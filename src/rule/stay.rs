@@ -36,6 +36,8 @@ const SIZE_RATIO_MAX: f32 = 1.8;
 const SHUFFLE_IOU_MIN: f32 = 0.25;
 /// Who overlaps where he was by less than this has moved, and must look as before.
 const STILL_IOU: f32 = 0.8;
+/// ... and by less than this has been elsewhere: boxes that tremble overlap more.
+const AWAY_IOU: f32 = 0.6;
 /// How much of the smaller of two boxes lies in the other if both are one object.
 const ONE_THING_SHARE: f32 = 0.7;
 
@@ -127,7 +129,10 @@ impl Stay {
             self.earlier = Some((self.bbox, std::mem::take(&mut self.portrait)));
         }
         let back = self.earlier.as_ref().filter(|(bbox, _)| bbox.iou(&track.bbox) >= STILL_IOU);
-        let another = back.is_some_and(|(_, portrait)| portrait.is_unlike(pattern_of(track), true));
+        let another = back.is_some_and(|(bbox, portrait)| {
+            let was_away = self.missed || bbox.iou(&self.bbox) < AWAY_IOU;
+            was_away && portrait.is_unlike(pattern_of(track), true)
+        });
         self.portrait = Portrait::new(pattern_of(track));
         if another {
             (self.since, self.earlier) = (*at, None);
