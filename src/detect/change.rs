@@ -106,7 +106,7 @@ impl State {
         let cells = grid.columns * grid.rows;
         let mut noise = vec![UNWATCHED; cells];
         for (cell, _) in zones.iter().flat_map(|zone| grid.cells_of(zone)) {
-            let (row, column) = (cell / grid.columns, cell % grid.columns);
+            let (row, column) = (usize::from(cell) / grid.columns, usize::from(cell) % grid.columns);
             for row in row.saturating_sub(ABOVE)..(row + MARGIN + 1).min(grid.rows) {
                 let from = row * grid.columns;
                 let columns = column.saturating_sub(MARGIN)..(column + MARGIN + 1).min(grid.columns);
@@ -123,7 +123,7 @@ impl State {
         let Some(inferred) = &self.inferred else { return Change::Unknown };
         let pairs: Vec<(f32, f32)> =
             inferred.iter().zip(luma).map(|(&then, &now)| (f32::from(then) / 128.0, now)).collect();
-        let exposure = Exposure::fit(&pairs);
+        let exposure = Exposure::fit(pairs.iter().copied().step_by(Exposure::stride(pairs.len())));
         let off: Vec<f32> = pairs.iter().map(|&(then, now)| now - exposure.apply(then)).collect();
         let limits: Vec<f32> =
             self.noise.iter().map(|&noise| LUMA_MIN.max(LUMA_NOISES * f32::from(noise) / 32.0)).collect();

@@ -1,5 +1,7 @@
 //! [`Measures`]: what one picture says by itself, without knowing what the camera usually shows.
 
+use std::array;
+
 use serde::{Deserialize, Serialize};
 
 use crate::frame::Picture;
@@ -92,13 +94,15 @@ impl Look {
 
 impl Measures {
     fn light(&mut self, cells: &[f32]) {
+        // Each is looked for on the side of the one before where it must be.
         let mut sorted = cells.to_vec();
-        let mut at = |share: f32| {
-            let index = ((sorted.len() - 1) as f32 * share) as usize;
-            *sorted.select_nth_unstable_by(index, f32::total_cmp).1
-        };
-        (self.low, self.high) = (at(0.05), at(0.95));
-        self.middle = at(0.75) - at(0.25);
+        let [i, j, k, l] = [0.05, 0.25, 0.75, 0.95].map(|share| ((cells.len() - 1) as f32 * share) as usize);
+        let (dark, &mut quarter, bright) = sorted.select_nth_unstable_by(j, f32::total_cmp);
+        let lowest = |side: &mut [f32], index: usize| *side.select_nth_unstable_by(index, f32::total_cmp).1;
+        self.low = if i < j { lowest(dark, i) } else { quarter };
+        let three_quarters = lowest(bright, k - j - 1);
+        self.high = lowest(&mut bright[k - j - 1..], l - k);
+        self.middle = three_quarters - quarter;
         let count = cells.len() as f32;
         self.mean = cells.iter().sum::<f32>() / count;
         self.white = cells.iter().filter(|&&luma| luma >= 235.0).count() as f32 / count;
@@ -330,46 +334,64 @@ impl<B: AsRef<[u8]>> Plane<B> {
         let ((w, h), luma) = (self.px, self.luma.as_ref());
         let mut means = Vec::with_capacity(columns * rows);
         let mut sums = vec![0u16; w];
+        let span = |i: usize, length: usize, count: usize| {
+            let from = i * length / count;
+            from..((i + 1) * length / count).max(from + 1).min(length)
+        };
+        let columns: Vec<_> = (0..columns).map(|column| span(column, w, columns)).collect();
         for row in 0..rows {
-            let (top, bottom) = (row * h / rows, ((row + 1) * h / rows).max(row * h / rows + 1).min(h));
-            let step = (bottom - top).div_ceil(LINES_MAX).max(1);
-            sums.fill(0);
-            let mut lines = 0;
-            for y in (top..bottom).step_by(step) {
-                lines += 1;
-                for (sum, &value) in sums.iter_mut().zip(&luma[y * w..][..w]) {
-                    *sum += u16::from(value);
-                }
-            }
-            means.extend((0..columns).map(|column| {
-                let left = column * w / columns;
-                let right = ((column + 1) * w / columns).max(left + 1).min(w);
-                let sum: u32 = sums[left..right].iter().map(|&v| u32::from(v)).sum();
-                sum as f32 / ((right - left) * lines).max(1) as f32
+            let row = span(row, h, rows);
+            let step = row.len().div_ceil(LINES_MAX).max(1);
+            let lines = row.len().div_ceil(step);
+            add_lines(&mut sums, luma[row.start * w..row.end * w].chunks_exact(w).step_by(step));
+            means.extend(columns.iter().map(|column| {
+                let sum: u32 = sums[column.clone()].iter().map(|&v| u32::from(v)).sum();
+                sum as f32 / (column.len() * lines).max(1) as f32
             }));
         }
         means
     }
 }
 
+/// Sums of at most [`LINES_MAX`] lines, pixel by pixel.
+fn add_lines<'a>(sums: &mut [u16], mut lines: impl Iterator<Item = &'a [u8]>) {
+    let wide = u16::from;
+    match [lines.next(), lines.next(), lines.next()] {
+        [Some(a), Some(b), Some(c)] => {
+            let lines = a.iter().zip(b).zip(c);
+            sums.iter_mut().zip(lines).for_each(|(sum, ((&a, &b), &c))| *sum = wide(a) + wide(b) + wide(c));
+        }
+        [Some(a), Some(b), None] => {
+            sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (&a, &b))| *sum = wide(a) + wide(b));
+        }
+        [a, ..] => {
+            let a = a.unwrap_or_default();
+            sums.iter_mut().zip(a).for_each(|(sum, &a)| *sum = wide(a));
+        }
+    }
+}
+
 /// One checksum per tile, over every fourth line in full resolution.
 fn checksums(luma: &[u8], (w, h): (usize, usize)) -> Vec<u32> {
+    const FACTOR: u64 = 0x2545_f491_4f6c_dd1d;
     let mut sums = Vec::with_capacity(TILES.0 * TILES.1);
+    let tiles: [_; TILES.0] = array::from_fn(|tile| tile * w / TILES.0..(tile + 1) * w / TILES.0);
+    // Words that all tiles have are gone through tile by tile: no multiplication waits for the one before.
+    let words = tiles.iter().map(|tile| tile.len() / 8).min().unwrap_or(0);
     for tile_row in 0..TILES.1 {
         let mut row = [0x9e37_79b9_7f4a_7c15u64; TILES.0];
         for y in (tile_row * h / TILES.1..(tile_row + 1) * h / TILES.1).step_by(4) {
             let line = &luma[y * w..][..w];
-            for (tile, sum) in row.iter_mut().enumerate() {
-                let part = &line[tile * w / TILES.0..(tile + 1) * w / TILES.0];
-                let (words, rest) = part.as_chunks::<8>();
-                for word in words {
-                    *sum = (*sum ^ u64::from_le_bytes(*word))
-                        .wrapping_mul(0x2545_f491_4f6c_dd1d)
-                        .rotate_left(23);
-                }
-                for &byte in rest {
-                    *sum = (*sum ^ u64::from(byte)).wrapping_mul(0x2545_f491_4f6c_dd1d);
-                }
+            let parts = tiles.each_ref().map(|tile| line[tile.clone()].as_chunks::<8>());
+            let stir = |sum: &mut u64, word: &[u8; 8]| {
+                *sum = (*sum ^ u64::from_le_bytes(*word)).wrapping_mul(FACTOR).rotate_left(23);
+            };
+            for word in 0..words {
+                row.iter_mut().zip(&parts).for_each(|(sum, (part, _))| stir(sum, &part[word]));
+            }
+            for (sum, (part, rest)) in row.iter_mut().zip(&parts) {
+                part[words..].iter().for_each(|word| stir(sum, word));
+                rest.iter().for_each(|&byte| *sum = (*sum ^ u64::from(byte)).wrapping_mul(FACTOR));
             }
         }
         sums.extend(row.map(|sum| (sum >> 32) as u32));

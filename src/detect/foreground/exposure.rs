@@ -20,13 +20,15 @@ pub struct Exposure {
 impl Exposure {
     const NONE: Self = Self { gain: 1.0, offset: 0.0 };
 
-    /// Fits `(model, picture)` pairs; as many as half of them may be wrong.
-    pub fn fit(pairs: &[(f32, f32)]) -> Self {
+    /// One in how many of so many pairs is enough: an odd number of cells apart, so that no column of the grid is favoured.
+    pub fn stride(pairs: usize) -> usize {
+        if pairs < 4 * PAIRS { 1 } else { (pairs / PAIRS) | 1 }
+    }
+
+    /// Fits `(model, picture)` pairs, one in every [`Self::stride`]; as many as half of them may be wrong.
+    pub fn fit(pairs: impl Iterator<Item = (f32, f32)>) -> Self {
         let within = |v: f32| v > CLIPPED.0 && v < CLIPPED.1;
-        // An odd number of cells apart, so that no column of the grid is favoured.
-        let step = if pairs.len() < 4 * PAIRS { 1 } else { (pairs.len() / PAIRS) | 1 };
-        let usable: Vec<(f32, f32)> =
-            pairs.iter().step_by(step).copied().filter(|(m, p)| within(*m) && within(*p)).collect();
+        let usable: Vec<(f32, f32)> = pairs.filter(|(m, p)| within(*m) && within(*p)).collect();
         if usable.len() < 16 {
             return Self::NONE;
         }
@@ -98,11 +100,11 @@ mod tests {
                     (model, if i % 3 == 0 { 200.0 } else { gain * model + offset })
                 })
                 .collect();
-            let found = Exposure::fit(&pairs);
+            let found = Exposure::fit(pairs.into_iter());
             let at = |m: f32| (found.apply(m) - (gain * m + offset)).abs();
             assert!(at(60.0) < 1.0 && at(140.0) < 1.0, "{gain} {offset}: {found:?}");
             assert_eq!(found.is_neutral(), (gain, offset) == (1.0, 0.0));
         }
-        assert!(Exposure::fit(&[]).is_neutral());
+        assert!(Exposure::fit(std::iter::empty()).is_neutral());
     }
 }

@@ -1,5 +1,6 @@
 //! The empty place as it was learnt, for the next start: a picture that shows it empty may not come for days.
 
+use super::grid::Samples;
 use super::reference::Known;
 use super::rest::RestingSample;
 use super::shake::Profiles;
@@ -31,7 +32,7 @@ pub fn from_bytes(bytes: &[u8]) -> Option<Known> {
         return None;
     }
     let (samples, sides) = rest.split_at(6 * cells);
-    let samples = samples
+    let samples: Samples = samples
         .chunks_exact(6)
         .map(|six| (&RestingSample::from_bytes([six[0], six[1], six[2], six[3], six[4], six[5]])).into())
         .collect();
@@ -59,7 +60,8 @@ mod tests {
         let bytes = to_bytes(&resting, &profiles);
         let known = from_bytes(&bytes).expect("as written");
         assert_eq!(known.profiles, profiles);
-        let again: Vec<RestingSample> = known.samples.iter().map(RestingSample::from).collect();
+        let again: Vec<RestingSample> =
+            known.samples.iter().map(|sample| RestingSample::from(&sample)).collect();
         assert_eq!(again, resting);
         assert!(from_bytes(&bytes[1..]).is_none() && from_bytes(&bytes[..bytes.len() - 1]).is_none());
     }

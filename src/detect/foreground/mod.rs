@@ -18,11 +18,14 @@ mod cell;
 pub(super) mod exposure;
 pub(super) mod grid;
 mod ground;
+mod lanes;
 mod reference;
 mod region;
 mod rest;
 mod shake;
 
+use std::array;
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::detection::ZoneForeground;
@@ -30,19 +33,20 @@ use crate::frame::Picture;
 use crate::geometry::{BBox, Polygon};
 use crate::observation::ZoneId;
 
-use cell::{Cell, Moment};
+use cell::{Cells, Step};
 use exposure::Exposure;
-use grid::{Grid, Sample, ZoneCells};
+use grid::{Grid, Sample, Samples, ZoneCells};
+use lanes::{LANES, Values, lane};
 pub use reference::Light;
 use reference::{Known, References};
 use region::Kind;
-use rest::{RestingCell, RestingSample};
+use rest::{RestingCells, RestingSample};
 use shake::Profiles;
 
 /// A cell that differs must be steady for this long to count, in seconds.
-const STEADY_S: f64 = 3.0;
+const STEADY_S: f32 = 3.0;
 /// A cell that counts must be seen empty for this long, and in two pictures, to count no longer.
-const EMPTY_S: f64 = 1.5;
+const EMPTY_S: f32 = 1.5;
 /// Learning takes this long, in seconds, and at least three pictures.
 const LEARN_S: f64 = 5.0;
 const LEARN_PICTURES: u32 = 3;
@@ -67,6 +71,11 @@ const GROUND_LIKE_MIN: f32 = 0.4;
 /// Most boxes reported per zone.
 const BOXES_MAX: usize = 16;
 
+thread_local! {
+    /// Where cells are awake, one camera's after the other's: memory by thread, not by camera.
+    static AWAKE: Cell<Vec<Cells>> = const { Cell::new(Vec::new()) };
+}
+
 /// The model of one picture size.
 struct Model {
     grid: Grid,
@@ -74,15 +83,13 @@ struct Model {
     /// Where the camera stood when the cells were learnt.
     profiles: Profiles,
     /// Its cells while it is looked at; empty in between, when they rest.
-    cells: Vec<Cell>,
-    resting: Vec<RestingCell>,
+    cells: Vec<Cells>,
+    resting: Vec<RestingCells>,
     /// When learning began and how many pictures it has had; `None` when learnt.
     learning: Option<(Duration, u32)>,
     last: Duration,
     /// Mean distance from grey of the last picture: an infrared picture has none.
     colour: f32,
-    /// Which cells nobody can see just now.
-    hidden: Vec<bool>,
     /// For how many more pictures the camera counts as shaking.
     shaken: i32,
 }
@@ -121,7 +128,8 @@ impl Foreground {
     /// The empty place as far as it has been learnt, for the next start; some 100 KB.
     pub fn ground(&self) -> Option<Vec<u8>> {
         let model = self.model.as_ref().filter(|model| model.learning.is_none())?;
-        let samples: Vec<RestingSample> = model.resting.iter().map(RestingCell::empty).collect();
+        let samples = model.resting.iter().flat_map(RestingCells::empty).take(model.grid.cells());
+        let samples: Vec<RestingSample> = samples.collect();
         Some(ground::to_bytes(&samples, &model.profiles))
     }
 
@@ -154,7 +162,7 @@ impl Foreground {
             let samples = grid.samples(picture, (0, 0));
             let mut model = Model::new(grid, zones, profiles, &samples, at);
             if let Some(known) = self.references.recall(&model.grid, &model.zones, &samples) {
-                model.adopt(known, &samples, at);
+                model.adopt(known, &samples);
             }
             self.model = Some(model);
             return self.unsettled();
@@ -162,15 +170,15 @@ impl Foreground {
         let Some(model) = &mut self.model else { return self.unsettled() };
         let shift = profiles.shift_from(&model.profiles);
         let samples = grid.samples(picture, shift);
-        model.hide(passers);
+        let hidden = model.hidden(passers);
         model.shaken = if shift == (0, 0) { (model.shaken - 1).max(0) } else { SHAKEN_PICTURES };
-        if !model.observe(&samples, at) {
+        if !model.observe(&samples, &hidden, at) {
             // Just lost: before anything is learnt, somebody may know the place in this light.
             if model.learning == Some((at, 1)) {
                 let samples = grid.samples(picture, (0, 0));
                 model.profiles = profiles;
                 if let Some(known) = self.references.recall(&model.grid, &model.zones, &samples) {
-                    model.adopt(known, &samples, at);
+                    model.adopt(known, &samples);
                 }
             } else {
                 model.profiles.follow(&profiles, shift, PROFILE_SHARE);
@@ -180,7 +188,7 @@ impl Foreground {
         model.profiles.follow(&profiles, shift, PROFILE_SHARE);
         let object = model.objects();
         let clean = model.is_clean(&samples, &object);
-        self.reference_due = self.references.note(clean, || model.as_known(), at);
+        self.reference_due = self.references.note(clean, || model.light(), || model.as_known(), at);
         let report = |(id, cells): (&(ZoneId, Polygon), &ZoneCells)| {
             let (covered, boxes) = model.grid.covered(cells, &object);
             let boxes = boxes.into_iter().take(BOXES_MAX).collect();
@@ -201,225 +209,282 @@ impl Foreground {
 }
 
 impl Model {
-    fn new(grid: Grid, zones: Vec<ZoneCells>, profiles: Profiles, samples: &[Sample], at: Duration) -> Self {
-        let cells = samples.iter().map(|s| Cell::new(*s, Moment::of(at))).collect();
-        let resting = Vec::new();
-        let colour = grid::colour(samples);
-        let hidden = vec![false; samples.len()];
+    fn new(grid: Grid, zones: Vec<ZoneCells>, profiles: Profiles, samples: &Samples, at: Duration) -> Self {
         Self {
             grid,
             zones,
             profiles,
-            cells,
-            resting,
+            cells: samples.lanes().map(Cells::new).collect(),
+            resting: Vec::new(),
             learning: Some((at, 1)),
             last: at,
-            colour,
-            hidden,
+            colour: samples.colour(),
             shaken: 0,
         }
     }
 
     fn wake(&mut self) {
-        self.cells = std::mem::take(&mut self.resting).iter().map(Cell::from).collect();
+        self.cells = AWAKE.take();
+        self.cells.resize(self.resting.len(), Cells::BLANK);
+        self.cells.iter_mut().zip(&self.resting).for_each(|(cells, resting)| resting.wake(cells));
     }
 
     fn rest(&mut self) {
-        self.resting = std::mem::take(&mut self.cells).iter().map(RestingCell::from).collect();
+        self.resting.resize(self.cells.len(), RestingCells::BLANK);
+        self.resting.iter_mut().zip(&self.cells).for_each(|(resting, cells)| resting.rest(cells));
+        AWAKE.set(std::mem::take(&mut self.cells));
     }
 
-    fn hide(&mut self, passers: &[BBox]) {
-        self.hidden.fill(false);
+    /// Which cells nobody can see just now.
+    fn hidden(&self, passers: &[BBox]) -> Vec<[bool; LANES]> {
+        let mut hidden = vec![[false; LANES]; self.cells.len()];
         for cell in passers.iter().flat_map(|passer| self.grid.cells_in(passer)) {
-            self.hidden[cell] = true;
+            hidden[cell / LANES][cell % LANES] = true;
         }
+        // What fills up the last of them is no place.
+        (self.grid.cells()..hidden.len() * LANES).for_each(|cell| hidden[cell / LANES][cell % LANES] = true);
+        hidden
+    }
+
+    /// A mark of every cell, in order.
+    fn marked(&self, of: impl Fn(&Cells) -> &[bool; LANES]) -> Vec<bool> {
+        let mut marks = Vec::with_capacity(self.cells.len() * LANES);
+        self.cells.iter().for_each(|cells| marks.extend_from_slice(of(cells)));
+        marks.truncate(self.grid.cells());
+        marks
+    }
+
+    /// Something of every cell, in order.
+    fn each<T>(&self, of: impl Fn(&Cells, usize) -> T) -> Vec<T> {
+        let mut all = Vec::with_capacity(self.cells.len() * LANES);
+        self.cells.iter().for_each(|cells| all.extend((0..LANES).map(|i| of(cells, i))));
+        all.truncate(self.grid.cells());
+        all
     }
 
     /// Notes how much of a difference the ground's own edges make when the camera shakes by parts of a pixel, and those of
     /// what stands there now: a mat full of goods trembles more than the pavement that it lies on.
     fn note_edges(&mut self) {
-        for i in 0..self.cells.len() {
-            let slack = |luma: fn(&Cell) -> f32| {
-                let here = luma(&self.cells[i]);
-                let edges = self.grid.neighbours(i).map(|n| (luma(&self.cells[n]) - here).abs());
+        if self.shaken == 0 {
+            // As the cells wake.
+            return;
+        }
+        let (empty, steady) =
+            (self.each(|cells, i| cells.empty[0][i]), self.each(|cells, i| cells.steady[0][i]));
+        for i in 0..empty.len() {
+            let slack = |luma: &[f32]| {
+                let edges = self.grid.neighbours(i).map(|n| (luma[n] - luma[i]).abs());
                 EDGE_SLACK * edges.fold(0.0, f32::max)
             };
-            let (ground, thing) = if self.shaken > 0 {
-                (slack(|cell| cell.empty.luma), slack(|cell| cell.steady.luma))
-            } else {
-                (0.0, 0.0)
-            };
-            (self.cells[i].slack, self.cells[i].tremble) = (ground, ground.max(thing));
+            let (ground, thing) = (slack(&empty), slack(&steady));
+            let cells = &mut self.cells[i / LANES];
+            (cells.slack[i % LANES], cells.tremble[i % LANES]) = (ground, ground.max(thing));
         }
     }
 
     /// Brings the cells up to date; false while nothing can be said.
-    fn observe(&mut self, samples: &[Sample], at: Duration) -> bool {
+    fn observe(&mut self, samples: &Samples, hidden: &[[bool; LANES]], at: Duration) -> bool {
         let passed_s = at.saturating_sub(self.last).as_secs_f64();
+        let hundredths = |time: Duration| time.as_millis() / 10;
+        let passed = hundredths(at).saturating_sub(hundredths(self.last)) as f32;
         self.last = at;
-        let (colour_before, colour) = (self.colour, grid::colour(samples));
+        let (colour_before, colour) = (self.colour, samples.colour());
         self.colour = colour;
         if grid::infrared_switched(colour_before, colour) {
             self.relearn(samples, at, true);
             return false;
         }
+        let share = |time_s: f64| (1.0 - (-passed_s / time_s).exp()) as f32;
+        let step = Step {
+            passed,
+            coloured: grid::is_coloured(colour),
+            learning: self.learning.is_some(),
+            slow: share(SLOW_S),
+            calm: share(NOISE_S),
+            noise_max: NOISE_MAX,
+            steady_s: STEADY_S,
+            empty_s: EMPTY_S,
+        };
         if let Some((began, pictures)) = self.learning {
-            self.follow(samples, at, None);
+            self.follow(samples, hidden, &step);
             let done = (at.saturating_sub(began)).as_secs_f64() >= LEARN_S && pictures + 1 >= LEARN_PICTURES;
             self.learning = (!done).then_some((began, pictures + 1));
             if done {
                 self.release();
-                for cell in &mut self.cells {
+                for cells in &mut self.cells {
                     // What is held stays held: it is part of what has just been learnt.
-                    (cell.empty, cell.earlier) = (cell.steady, cell.steady);
+                    (cells.empty, cells.earlier) = (cells.steady, cells.steady);
                 }
             }
             return done;
         }
         self.adjust(samples);
         self.note_edges();
-        let coloured = grid::is_coloured(colour);
-        let differing = self.cells.iter().zip(samples).filter(|(c, s)| c.differs(s, coloured)).count();
-        if differing as f32 > LOST_SHARE * self.cells.len() as f32 {
+        let differing = self.differing(samples).into_iter().filter(|differs| *differs).count();
+        if differing as f32 > LOST_SHARE * self.grid.cells() as f32 {
             self.relearn(samples, at, false);
             return false;
         }
-        self.follow(samples, at, Some(passed_s));
+        self.follow(samples, hidden, &step);
         true
     }
 
+    /// Which cells look other than empty.
+    fn differing(&self, samples: &Samples) -> Vec<bool> {
+        let coloured = grid::is_coloured(self.colour);
+        let lanes = self.cells.iter().zip(samples.lanes());
+        let mut differing = Vec::with_capacity(self.cells.len() * LANES);
+        lanes.for_each(|(cells, now)| differing.extend_from_slice(&cells.differ(now, coloured)));
+        differing.truncate(self.grid.cells());
+        differing
+    }
+
     /// Starts anew; `hold` keeps what counted counting: only the light is new, the heap is still there.
-    fn relearn(&mut self, samples: &[Sample], at: Duration, hold: bool) {
+    fn relearn(&mut self, samples: &Samples, at: Duration, hold: bool) {
         let again = self.learning.is_some();
-        for (cell, sample) in self.cells.iter_mut().zip(samples) {
-            let held = hold && (cell.held ^ cell.counts);
-            let new = Cell::new(*sample, Moment::of(at));
-            *cell = match held {
-                false => new,
-                // What it looked like, and the ground that it hides, until this light is known.
-                true if again => Cell { held, empty: cell.empty, earlier: cell.earlier, ..new },
-                true => Cell { held, empty: cell.steady, earlier: cell.empty, ..new },
-            };
+        for (cells, now) in self.cells.iter_mut().zip(samples.lanes()) {
+            let held = array::from_fn(|i| hold && (cells.held[i] ^ cells.counts[i]));
+            let before = std::mem::replace(cells, Cells { held, ..Cells::new(now) });
+            // What it looked like, and the ground that it hides, until this light is known.
+            let (thing, ground) =
+                if again { (&before.empty, &before.earlier) } else { (&before.steady, &before.empty) };
+            for i in (0..LANES).filter(|&i| held[i]) {
+                lane::put(&mut cells.empty, i, &lane::get(thing, i));
+                lane::put(&mut cells.earlier, i, &lane::get(ground, i));
+            }
         }
         self.learning = Some((at, 1));
     }
 
     /// What left while the light changed is held no longer: its place looks more like the ground that it hid than like it.
     fn release(&mut self) {
-        let held: Vec<bool> = self.cells.iter().map(|cell| cell.held).collect();
+        let held = self.marked(|cells| &cells.held);
         for part in self.grid.connected(&held) {
-            let lumas =
-                |of: fn(&Cell) -> f32| -> Vec<f32> { part.iter().map(|&i| of(&self.cells[i])).collect() };
-            let now = lumas(|cell| cell.steady.luma);
-            let like_thing = region::correlation(&lumas(|cell| cell.empty.luma), &now).1;
-            let like_ground = region::correlation(&lumas(|cell| cell.earlier.luma), &now).1;
+            let lumas = |of: fn(&Cells) -> &Values| -> Vec<f32> {
+                part.iter().map(|&i| of(&self.cells[i / LANES])[0][i % LANES]).collect()
+            };
+            let now = lumas(|cells| &cells.steady);
+            let like_thing = region::correlation(&lumas(|cells| &cells.empty), &now).1;
+            let like_ground = region::correlation(&lumas(|cells| &cells.earlier), &now).1;
             if like_ground >= GROUND_LIKE_MIN && like_ground > like_thing {
-                part.iter().for_each(|&i| self.cells[i].held = false);
+                part.iter().for_each(|&i| self.cells[i / LANES].held[i % LANES] = false);
             }
         }
     }
 
     /// Takes a known empty place for its model, in place of learning one; what differs now has come since.
-    fn adopt(&mut self, known: Known, samples: &[Sample], at: Duration) {
+    fn adopt(&mut self, known: Known, samples: &Samples) {
         self.profiles = known.profiles;
         let coloured = grid::is_coloured(self.colour);
-        for ((cell, empty), sample) in self.cells.iter_mut().zip(&known.samples).zip(samples) {
-            let held = cell.held;
-            *cell = Cell { empty: *empty, earlier: *empty, ..Cell::new(*sample, Moment::of(at)) };
+        for ((cells, empty), now) in self.cells.iter_mut().zip(known.samples.lanes()).zip(samples.lanes()) {
+            let held = cells.held;
+            let empty = empty.map(|lanes| *lanes);
+            *cells = Cells { empty, earlier: empty, ..Cells::new(now) };
             // What counted before the light changed need not prove anew that it stays.
-            cell.counts = held && cell.differs(sample, coloured);
+            let differ = cells.differ(now, coloured);
+            cells.counts = array::from_fn(|i| held[i] && differ[i]);
         }
         self.learning = None;
     }
 
     /// The empty place as it may be known later.
     fn as_known(&self) -> Known {
-        Known { samples: self.cells.iter().map(|cell| cell.empty).collect(), profiles: self.profiles.clone() }
+        let samples = self.each(|cells, i| lane::get(&cells.empty, i));
+        Known { samples: samples.into_iter().collect(), profiles: self.profiles.clone() }
+    }
+
+    /// The light on the empty place.
+    fn light(&self) -> Light {
+        let mut sums = [[0.0; LANES]; 2];
+        for [luma, blue, red] in self.cells.iter().map(|cells| &cells.empty) {
+            for i in 0..LANES {
+                sums[0][i] += blue[i].abs() + red[i].abs();
+                sums[1][i] += luma[i];
+            }
+        }
+        let [colour, luma] = sums.map(|sums| sums.iter().sum::<f32>() / self.grid.cells() as f32);
+        Light::of(colour, luma)
     }
 
     /// Whether nothing is in the zones, not even somebody passing through.
-    fn is_clean(&self, samples: &[Sample], object: &[bool]) -> bool {
-        let coloured = grid::is_coloured(self.colour);
-        let empty = |i: usize| {
-            let cell = &self.cells[i];
-            !object[i] && !cell.counts && !cell.differs(&samples[i], coloured)
-        };
+    fn is_clean(&self, samples: &Samples, object: &[bool]) -> bool {
         // Single cells flicker.
-        self.zones.iter().all(|zone| zone.iter().filter(|&&(i, _)| !empty(i)).count() < REGION_CELLS_MIN)
+        let few = |marked: &[bool]| {
+            let mut zones = self.zones.iter();
+            let cells = |zone: &ZoneCells| {
+                zone.iter().filter(|(i, _)| marked[usize::from(*i)]).take(REGION_CELLS_MIN).count()
+            };
+            zones.all(|zone| cells(zone) < REGION_CELLS_MIN)
+        };
+        let mut taken = self.marked(|cells| &cells.counts);
+        taken.iter_mut().zip(object).for_each(|(taken, object)| *taken |= object);
+        if !few(&taken) {
+            return false;
+        }
+        taken.iter_mut().zip(self.differing(samples)).for_each(|(taken, differs)| *taken |= differs);
+        few(&taken)
     }
 
     /// Expresses the model in the exposure of this picture, if that has changed.
-    fn adjust(&mut self, samples: &[Sample]) {
-        let pairs = self.cells.iter().zip(samples).filter(|(c, _)| !c.counts);
-        let pairs: Vec<(f32, f32)> = pairs.map(|(c, s)| (c.empty.luma, s.luma)).collect();
-        let exposure = Exposure::fit(&pairs);
+    fn adjust(&mut self, samples: &Samples) {
+        let free = |cells: &Cells| cells.counts.iter().map(|&counts| usize::from(!counts)).sum::<usize>();
+        let padding = self.cells.len() * LANES - self.grid.cells();
+        let stride = Exposure::stride(self.cells.iter().map(free).sum::<usize>() - padding);
+        let mut pairs = Vec::new();
+        // How many free cells lie between here and the next that is asked.
+        let mut ahead = 0;
+        for (cells, now) in self.cells.iter().zip(samples.lanes()) {
+            let here = free(cells);
+            if ahead < here {
+                let pair = |i: usize| (cells.empty[0][i], now[0][i]);
+                if here == LANES {
+                    pairs.extend((ahead..LANES).step_by(stride).map(pair));
+                } else {
+                    let free = (0..LANES).filter(|&i| !cells.counts[i]);
+                    pairs.extend(free.skip(ahead).step_by(stride).map(pair));
+                }
+                ahead += (here - ahead).div_ceil(stride) * stride;
+            }
+            ahead -= here;
+        }
+        let exposure = Exposure::fit(pairs.into_iter());
         if exposure.is_neutral() {
             return;
         }
-        for cell in &mut self.cells {
-            cell.empty.luma = exposure.apply(cell.empty.luma);
-            cell.earlier.luma = exposure.apply(cell.earlier.luma);
-            cell.steady.luma = exposure.apply(cell.steady.luma);
+        for cells in &mut self.cells {
+            for values in [&mut cells.empty, &mut cells.earlier, &mut cells.steady] {
+                values[0].iter_mut().for_each(|luma| *luma = exposure.apply(*luma));
+            }
         }
     }
 
-    /// Follows every cell; `passed_s` is `None` while learning.
-    fn follow(&mut self, samples: &[Sample], at: Duration, passed_s: Option<f64>) {
-        let coloured = grid::is_coloured(self.colour);
-        let share = |time_s: f64| passed_s.map_or(0.0, |s| 1.0 - (-s / time_s).exp()) as f32;
-        let (slow, calm) = (share(SLOW_S), share(NOISE_S));
-        let moment = Moment::of(at);
-        let seen = self.cells.iter_mut().zip(samples).zip(&self.hidden).filter(|(_, hidden)| !**hidden);
-        for ((cell, now), _) in seen {
-            if cell.is_steady(now, coloured) {
-                cell.steady = cell.steady.mixed(now, 0.3);
-            } else {
-                (cell.steady, cell.steady_since) = (*now, moment);
-            }
-            if passed_s.is_none() {
-                continue;
-            }
-            if cell.far(now, &cell.empty, coloured) && !cell.far(now, &cell.earlier, coloured) {
-                (cell.empty, cell.earlier) = (cell.earlier, cell.empty);
-            }
-            let deviation = (now.luma - cell.empty.luma).abs().min(NOISE_MAX);
-            if cell.differs(now, coloured) {
-                cell.empty_since = None;
-                let steady_s = cell.steady_since.seconds_until(moment);
-                cell.counts |= steady_s >= STEADY_S;
-                if steady_s == 0.0 && !cell.counts {
-                    // Restless: leaves, water, a flag. A quarter as fast, so that a passer-by does not blind the place.
-                    cell.noise += 0.25 * calm * (deviation - cell.noise);
-                }
-            } else {
-                cell.noise += calm * (deviation - cell.noise);
-                let since = *cell.empty_since.get_or_insert(moment);
-                if cell.counts && since.seconds_until(moment) >= EMPTY_S {
-                    cell.counts = false;
-                }
-                if !cell.counts {
-                    cell.empty = cell.empty.mixed(now, slow);
-                }
-            }
+    /// Follows every cell that can be seen.
+    fn follow(&mut self, samples: &Samples, hidden: &[[bool; LANES]], step: &Step) {
+        for ((cells, now), hidden) in self.cells.iter_mut().zip(samples.lanes()).zip(hidden) {
+            cells.follow(now, hidden, step);
         }
     }
 
     /// Which cells hold an object; regions that are only light, or the outline of what has left, are learnt on the way.
     fn objects(&mut self) -> Vec<bool> {
-        for cell in self.cells.iter_mut().filter(|c| c.held && c.counts) {
-            // The place of something that was held has changed for good: it has gone, and this is the empty place.
-            let steady = cell.steady;
-            cell.learn(&steady);
+        for cells in self.cells.iter_mut().filter(|cells| cells.held.contains(&true)) {
+            for i in 0..LANES {
+                if cells.held[i] && cells.counts[i] {
+                    // What was held has gone for good: this is the empty place.
+                    let steady = lane::get(&cells.steady, i);
+                    cells.learn(i, &steady);
+                }
+            }
         }
-        let counting: Vec<bool> = self.cells.iter().map(|c| c.counts).collect();
+        let mut object = self.marked(|cells| &cells.held);
+        let counting = self.marked(|cells| &cells.counts);
         if !counting.contains(&true) {
-            return self.cells.iter().map(|c| c.held).collect();
+            return object;
         }
-        let mut object: Vec<bool> = self.cells.iter().map(|c| c.held).collect();
-        let empty: Vec<Sample> = self.cells.iter().map(|c| c.empty).collect();
+        let empty = self.each(|cells, i| lane::get(&cells.empty, i));
         // What stands there is compared as it was when steady: somebody may be walking past just now.
-        let steady: Vec<Sample> = self.cells.iter().map(|c| c.steady).collect();
-        let noise: Vec<f32> = self.cells.iter().map(|c| c.noise).collect();
+        let steady = self.each(|cells, i| lane::get(&cells.steady, i));
+        let noise = self.each(|cells, i| cells.noise[i]);
         let scene = region::Scene {
             grid: &self.grid,
             counting: &counting,
@@ -431,12 +496,15 @@ impl Model {
             if region.len() < REGION_CELLS_MIN {
                 continue;
             }
+            let mut change = |change: fn(&mut Cells, usize, &Sample)| {
+                region.iter().for_each(|&i| change(&mut self.cells[i / LANES], i % LANES, &steady[i]));
+            };
             match scene.kind(&region, grid::is_coloured(self.colour)) {
                 // Edges of markings, where the camera has shaken by part of a pixel.
                 Kind::Object if self.shaken > 0 && !scene.has_body(&region) => {}
                 Kind::Object => region.iter().for_each(|&i| object[i] = true),
-                Kind::Light => region.iter().for_each(|&i| self.cells[i].relight(&steady[i])),
-                Kind::Left => region.iter().for_each(|&i| self.cells[i].learn(&steady[i])),
+                Kind::Light => change(Cells::relight),
+                Kind::Left => change(Cells::learn),
             }
         }
         object

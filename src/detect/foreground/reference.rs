@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::exposure::Exposure;
-use super::grid::{self, Grid, Sample, ZoneCells};
+use super::grid::{self, Grid, Sample, Samples, ZoneCells};
 use super::rest::RestingSample;
 use super::shake::Profiles;
 
@@ -31,11 +31,11 @@ impl Light {
         }
     }
 
-    fn of(samples: &[Sample]) -> Self {
+    /// The light of a picture with so much colour and this mean luma.
+    pub fn of(colour: f32, luma: f32) -> Self {
         /// Mean luma below which a picture with colours is a dark one.
         const DARK: f32 = 70.0;
-        let mean = samples.iter().map(|s| s.luma).sum::<f32>() / samples.len().max(1) as f32;
-        match (grid::is_coloured(grid::colour(samples)), mean < DARK) {
+        match (grid::is_coloured(colour), luma < DARK) {
             (false, _) => Self::Infrared,
             (true, true) => Self::Dusk,
             (true, false) => Self::Day,
@@ -59,7 +59,7 @@ const CELLS_MIN: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Known {
     /// The cells' means.
-    pub samples: Vec<Sample>,
+    pub samples: Samples,
     /// Where the camera stood.
     pub profiles: Profiles,
 }
@@ -82,26 +82,27 @@ pub struct References {
 impl References {
     /// Takes up a reference from an earlier run.
     pub fn know(&mut self, known: Known) {
-        self.put(Light::of(&known.samples), None, known);
+        let samples = &known.samples;
+        self.put(Light::of(samples.colour(), samples.luma()), None, known);
     }
 
     fn put(&mut self, light: Light, taken: Option<Duration>, known: Known) {
         self.kept.retain(|kept| kept.light != light);
-        let samples = known.samples.iter().map(RestingSample::from).collect();
+        let samples = known.samples.iter().map(|sample| RestingSample::from(&sample)).collect();
         self.kept.push(Kept { light, taken, samples, profiles: known.profiles });
     }
 
     /// The empty place in the exposure of this picture, if one of the references shows what the camera sees now, whatever
     /// has come into the zones. Zones do not vote: they may be full.
-    pub fn recall(&self, grid: &Grid, zones: &[ZoneCells], samples: &[Sample]) -> Option<Known> {
+    pub fn recall(&self, grid: &Grid, zones: &[ZoneCells], samples: &Samples) -> Option<Known> {
         let mut votes = vec![true; samples.len()];
-        zones.iter().flatten().for_each(|&(cell, _)| votes[cell] = false);
+        zones.iter().flatten().for_each(|&(cell, _)| votes[usize::from(cell)] = false);
         if votes.iter().filter(|vote| **vote).count() < CELLS_MIN {
             votes.fill(true);
         }
         let candidates = self.kept.iter().filter(|kept| kept.samples.len() == grid.columns * grid.rows);
         let adapted = candidates.map(|kept| {
-            let known: Vec<Sample> = kept.samples.iter().map(Sample::from).collect();
+            let known: Samples = kept.samples.iter().map(Sample::from).collect();
             let (lit, differing) = adapt(&known, samples, &votes);
             (Known { samples: lit, profiles: kept.profiles.clone() }, differing)
         });
@@ -109,8 +110,15 @@ impl References {
         best.filter(|(_, differing)| *differing <= DIFFERING_MAX).map(|(known, _)| known)
     }
 
-    /// Notes whether all zones look empty now; gives the light when this picture should become the reference of that light.
-    pub fn note(&mut self, clean: bool, empty: impl FnOnce() -> Known, at: Duration) -> Option<Light> {
+    /// Notes whether all zones look empty now, in what light; gives the light when this picture should become the reference
+    /// of that light.
+    pub fn note(
+        &mut self,
+        clean: bool,
+        light: impl FnOnce() -> Light,
+        empty: impl FnOnce() -> Known,
+        at: Duration,
+    ) -> Option<Light> {
         if !clean {
             self.clean_since = None;
             return None;
@@ -119,8 +127,7 @@ impl References {
         if at.saturating_sub(since).as_secs_f64() < CLEAN_S {
             return None;
         }
-        let empty = empty();
-        let light = Light::of(&empty.samples);
+        let light = light();
         let old = |taken: Option<Duration>| {
             taken.is_none_or(|taken| at.saturating_sub(taken).as_secs_f64() >= RENEWED_S)
         };
@@ -128,22 +135,34 @@ impl References {
         if !due {
             return None;
         }
-        self.put(light, Some(at), empty);
+        self.put(light, Some(at), empty());
         Some(light)
     }
 }
 
 /// A reference in the exposure of a picture, and the share of the voting cells in which they differ all the same.
-fn adapt(reference: &[Sample], now: &[Sample], votes: &[bool]) -> (Vec<Sample>, f32) {
-    let voting = || reference.iter().zip(now).zip(votes).filter(|(_, vote)| **vote).map(|(pair, _)| pair);
-    let exposure = Exposure::fit(&voting().map(|(r, n)| (r.luma, n.luma)).collect::<Vec<_>>());
-    let lit: Vec<Sample> = reference.iter().map(|s| Sample { luma: exposure.apply(s.luma), ..*s }).collect();
-    let coloured = grid::is_coloured(grid::colour(reference)) && grid::is_coloured(grid::colour(now));
+fn adapt(reference: &Samples, now: &Samples, votes: &[bool]) -> (Samples, f32) {
+    let voting = |cells| votes_of(cells, now, votes);
+    let stride = Exposure::stride(votes.iter().filter(|vote| **vote).count());
+    let pairs = voting(reference).map(|(r, n)| (r.luma, n.luma));
+    let exposure = Exposure::fit(pairs.step_by(stride));
+    let lit: Samples = reference.iter().map(|s| Sample { luma: exposure.apply(s.luma), ..s }).collect();
+    let coloured = grid::is_coloured(reference.colour()) && grid::is_coloured(now.colour());
     let (mut all, mut differing) = (0u32, 0u32);
-    for ((lit, now), _) in lit.iter().zip(now).zip(votes).filter(|(_, vote)| **vote) {
+    for (lit, now) in voting(&lit) {
         all += 1;
         let far = (lit.luma - now.luma).abs() > LUMA_MIN;
-        differing += u32::from(far || (coloured && lit.chroma_distance(now) > CHROMA_MIN));
+        differing += u32::from(far || (coloured && lit.chroma_distance(&now) > CHROMA_MIN));
     }
-    (lit, differing as f32 / all.max(1) as f32)
+    let share = differing as f32 / all.max(1) as f32;
+    (lit, share)
+}
+
+/// Both samples of the cells that vote.
+fn votes_of<'a>(
+    cells: &'a Samples,
+    now: &'a Samples,
+    votes: &'a [bool],
+) -> impl Iterator<Item = (Sample, Sample)> + 'a {
+    cells.iter().zip(now.iter()).zip(votes).filter(|(_, vote)| **vote).map(|(pair, _)| pair)
 }

@@ -17,6 +17,8 @@ const STILL_MIN: f32 = 0.98;
 const LANES: usize = 8;
 /// One line in so many enters the sums.
 const LINE_STEP: usize = 3;
+/// So many lines are added at once.
+const LINES_AT_ONCE: usize = 4;
 /// So many lines are summed in 16 bits, which processors do eight at a time, before they are added to the whole.
 const LINES_MAX: usize = 128;
 /// So many strips, each so large a share of the width, enter the sums along the rows.
@@ -45,26 +47,23 @@ impl Profiles {
 
     /// Those of a luma plane of `width` x `height` pixels, both at least 2.
     pub fn of(luma: &[u8], (width, height): (usize, usize)) -> Self {
-        let mut columns = vec![0u32; width];
-        let mut sums = vec![0u16; width];
-        for lines in luma[..width * height].chunks(width * LINE_STEP * LINES_MAX) {
-            sums.fill(0);
-            for line in lines.chunks_exact(width).step_by(LINE_STEP) {
-                for ((sum, &a), &b) in sums.iter_mut().zip(line).zip(&line[1..]) {
-                    *sum += u16::from(distance(a, b));
-                }
-            }
-            columns.iter_mut().zip(&sums).for_each(|(column, &sum)| *column += u32::from(sum));
-        }
         let strip = (width / STRIP_SHARE).clamp(1, STRIP_PX_MAX);
-        let starts = (0..STRIPS).map(|i| (2 * i + 1) * (width - strip) / (2 * STRIPS));
-        let mut rows = vec![0u32; height];
-        for start in starts {
-            for (y, sum) in rows.iter_mut().enumerate().take(height - 1) {
-                let (a, b) = (&luma[y * width + start..][..strip], &luma[(y + 1) * width + start..][..strip]);
-                *sum += apart(a, b);
+        let starts: [usize; STRIPS] = array::from_fn(|i| (2 * i + 1) * (width - strip) / (2 * STRIPS));
+        let (mut columns, mut rows) = (vec![0u32; width], vec![0u32; height]);
+        let mut sums = vec![0u16; width];
+        // Both at once, from the top down: what is read in order is there when it is needed.
+        for (block, lines) in luma[..width * height].chunks(width * LINE_STEP * LINES_AT_ONCE).enumerate() {
+            add_edges(&mut sums, lines);
+            if block % (LINES_MAX / LINES_AT_ONCE) == LINES_MAX / LINES_AT_ONCE - 1 {
+                move_sums(&mut columns, &mut sums);
+            }
+            let first = block * LINE_STEP * LINES_AT_ONCE;
+            for y in first..(first + LINE_STEP * LINES_AT_ONCE).min(height - 1) {
+                let (line, next) = (&luma[y * width..][..width], &luma[(y + 1) * width..][..width]);
+                rows[y] = starts.iter().map(|&x| apart(&line[x..][..strip], &next[x..][..strip])).sum();
             }
         }
+        move_sums(&mut columns, &mut sums);
         let floats = |sums: Vec<u32>| sums.into_iter().map(|sum| sum as f32).collect();
         Self { columns: floats(columns), rows: floats(rows) }
     }
@@ -80,10 +79,10 @@ impl Profiles {
         for (mine, theirs, shift) in
             [(&mut self.columns, &other.columns, dx), (&mut self.rows, &other.rows, dy)]
         {
-            for (i, value) in mine.iter_mut().enumerate() {
-                if let Some(new) = i.checked_add_signed(shift).and_then(|i| theirs.get(i)) {
-                    *value += share * (new - *value);
-                }
+            let (ahead, behind) = (shift.max(0) as usize, (-shift).max(0) as usize);
+            let mine = mine.iter_mut().skip(behind);
+            for (value, new) in mine.zip(theirs.iter().skip(ahead)) {
+                *value += share * (new - *value);
             }
         }
     }
@@ -94,59 +93,93 @@ fn distance(a: u8, b: u8) -> u8 {
     a.max(b) - a.min(b)
 }
 
-/// Sum of distances along two parts of lines, of at most `STRIP_PX_MAX` pixels.
-fn apart(a: &[u8], b: &[u8]) -> u32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums = [0u16; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += u16::from(distance(a, b));
+/// Adds the distances of pixels from those beside them, in one of [`LINE_STEP`] lines of at most [`LINES_AT_ONCE`] times
+/// as many.
+fn add_edges(sums: &mut [u16], lines: &[u8]) {
+    let width = sums.len();
+    let edge = |line: &[u8], x: usize| u16::from(distance(line[x], line[x + 1]));
+    if lines.len() < width * LINE_STEP * LINES_AT_ONCE {
+        for line in lines.chunks_exact(width).step_by(LINE_STEP) {
+            (0..width - 1).for_each(|x| sums[x] += edge(line, x));
         }
+        return;
     }
-    let rest = a_rest.iter().zip(b_rest).map(|(&a, &b)| u32::from(distance(a, b)));
-    sums.iter().map(|&sum| u32::from(sum)).sum::<u32>() + rest.sum::<u32>()
+    // The sums are fetched and put back once for all of them.
+    let line = |i: usize| &lines[i * LINE_STEP * width..][..width];
+    let (a, b, c, d) = (line(0), line(1), line(2), line(3));
+    for (x, sum) in sums[..width - 1].iter_mut().enumerate() {
+        *sum += (edge(a, x) + edge(b, x)) + (edge(c, x) + edge(d, x));
+    }
+}
+
+/// From 16 bits to 32.
+fn move_sums(columns: &mut [u32], sums: &mut [u16]) {
+    for (column, sum) in columns.iter_mut().zip(sums) {
+        *column += u32::from(std::mem::take(sum));
+    }
+}
+
+/// Sum of distances along two parts of lines; in such steps processors have an instruction for it.
+fn apart(a: &[u8], b: &[u8]) -> u32 {
+    let sum = |a: &[u8], b: &[u8]| -> u32 {
+        a.iter().zip(b).map(|(&a, &b)| (i32::from(a) - i32::from(b)).unsigned_abs()).sum()
+    };
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    a.iter().zip(b).map(|(a, b)| sum(a, b)).sum::<u32>() + sum(a_rest, b_rest)
 }
 
 /// The shift at which `new[i + shift]` is most like `old[i]`.
 fn moved(old: &[f32], new: &[f32], reach: isize) -> isize {
-    if old.len() != new.len() || old.len() <= 4 * reach as usize {
+    let margin = reach as usize;
+    if old.len() != new.len() || old.len() <= 4 * margin {
         return 0;
     }
-    let still = likeness(old, new, 0, reach);
+    // Eight sums side by side, for a processor adds no faster than one by one to a single sum. The odd few at the end, of
+    // hundreds, are left out.
+    let count = (old.len() - 2 * margin) / LANES * LANES;
+    let (old, new) = (above_mean(&old[margin..][..count]), above_mean(new));
+    let old_power = dot(&old, &old);
+    let (sums, squares) = (running(&new, |value| value), running(&new, |value| value * value));
+    let likeness = |shift: isize| {
+        let from = margin.saturating_add_signed(shift);
+        let (sum, power) = (sums[from + count] - sums[from], squares[from + count] - squares[from]);
+        let scale = (f64::from(old_power) * (power - sum * sum / count as f64).max(0.0)).sqrt() as f32;
+        if scale > 0.0 { dot(&old, &new[from..]) / scale } else { 0.0 }
+    };
+    let still = likeness(0);
     if still >= STILL_MIN {
         return 0;
     }
-    let all = (-reach..=reach).map(|shift| (likeness(old, new, shift, reach), shift));
+    let all = (-reach..=reach).map(|shift| (likeness(shift), shift));
     // Of equals the smallest: a blank wall does not move.
     let best = all.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.abs().cmp(&a.1.abs())));
     best.filter(|(likeness, _)| *likeness >= ALIKE_MIN.max(still + GAIN_MIN)).map_or(0, |(_, shift)| shift)
 }
 
-/// Correlation over the part that both have whatever the shift within reach.
-fn likeness(old: &[f32], new: &[f32], shift: isize, reach: isize) -> f32 {
-    let margin = reach as usize;
-    let old = &old[margin..old.len() - margin];
-    let new = &new[margin.saturating_add_signed(shift)..][..old.len()];
-    // Eight sums side by side, for a processor adds no faster than one by one to a single sum. The odd few at the end,
-    // of hundreds, are left out.
-    let ((old, _), (new, _)) = (old.as_chunks::<LANES>(), new.as_chunks::<LANES>());
-    let n = (old.len() * LANES) as f32;
-    let mean = |values: &[[f32; LANES]]| {
-        let mut sums = [0.0; LANES];
-        values.iter().for_each(|lanes| sums.iter_mut().zip(lanes).for_each(|(sum, value)| *sum += value));
-        sums.iter().sum::<f32>() / n
-    };
-    let (mean_old, mean_new) = (mean(old), mean(new));
-    let [mut both, mut each_old, mut each_new] = [[0.0f32; LANES]; 3];
-    for (old, new) in old.iter().zip(new) {
-        let (a, b) = (old.map(|value| value - mean_old), new.map(|value| value - mean_new));
-        both = array::from_fn(|i| both[i] + a[i] * b[i]);
-        each_old = array::from_fn(|i| each_old[i] + a[i] * a[i]);
-        each_new = array::from_fn(|i| each_new[i] + b[i] * b[i]);
+fn above_mean(values: &[f32]) -> Vec<f32> {
+    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64;
+    values.iter().map(|value| value - mean as f32).collect()
+}
+
+/// Sums of the first none, one, two, ... of some values.
+fn running(values: &[f32], of: fn(f64) -> f64) -> Vec<f64> {
+    let mut sum = 0.0;
+    let mut sums = Vec::with_capacity(values.len() + 1);
+    sums.push(sum);
+    sums.extend(values.iter().map(|&value| {
+        sum += of(value.into());
+        sum
+    }));
+    sums
+}
+
+/// Sum of products, as far as there are values of the first.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+        sums = array::from_fn(|i| sums[i] + a[i] * b[i]);
     }
-    let [both, old, new] = [both, each_old, each_new].map(|lanes| lanes.iter().sum::<f32>());
-    let scale = (old * new).sqrt();
-    if scale > 0.0 { both / scale } else { 0.0 }
+    sums.iter().sum()
 }
 
 #[cfg(test)]
