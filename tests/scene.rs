@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gridwatch::config::{Hours, Scenario, Zone};
+use gridwatch::config::{Facade, Hours, Scenario, Zone};
 use gridwatch::detection::{Appearance, Detection, Findings, Mover, Pattern, ZoneForeground};
 use gridwatch::frame::{Captured, Clock};
 use gridwatch::geometry::{BBox, Point, Polygon};
@@ -730,8 +730,27 @@ const FALL: &str = "kind = 'thrown_object'\nfall_min = 3.0\npoints_min = 6";
 
 /// Pictures at 25 a second with movers at `paths(t)`, in ratios of the picture.
 fn check_falls(name: &str, seconds: f64, paths: impl Fn(f64) -> Vec<(f64, f64)>, expected: usize) {
+    check_falls_on(None, name, seconds, paths, expected);
+}
+
+/// The same before a wall that fills the picture, 64 m wide and 36 m high, with `paths(t)` in metres to the right and up.
+fn check_falls_in_metres(name: &str, seconds: f64, paths: impl Fn(f64) -> Vec<(f64, f64)>, expected: usize) {
+    let corners = [[0.0, 1.0], [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]].map(Point::from);
+    let wall = Facade { corners, bottom_m: 0.0, top_m: 36.0, width_m: 64.0, floor_m: Some(3.0) };
+    let place = |(x, up): (f64, f64)| (x / 64.0, 1.0 - up / 36.0);
+    check_falls_on(Some(wall), name, seconds, |t| paths(t).into_iter().map(place).collect(), expected);
+}
+
+fn check_falls_on(
+    facade: Option<Facade>,
+    name: &str,
+    seconds: f64,
+    paths: impl Fn(f64) -> Vec<(f64, f64)>,
+    expected: usize,
+) {
     let mut zone = zone(FALL);
     zone.polygon = Polygon::whole_picture();
+    zone.facade = facade;
     let mut scene = Scene::new(&[zone]);
     assert!(scene.needs(noon()).full_rate);
     let mut said = Vec::new();
@@ -805,6 +824,49 @@ fn falls_and_what_only_looks_like_them() {
         }
     };
     check_falls("a bounce is no second fall", 6.0, ball, 1);
+    let soon = |t: f64| [fall(t, 1.0, 0.5, 0.1), fall(t, 4.3, 0.56, 0.6)].concat();
+    check_falls("a second fall, lower and soon, is no bounce", 8.0, soon, 2);
+    let snow = |t: f64| -> Vec<(f64, f64)> {
+        let flake = |k: u32| {
+            let (k, depth) = (f64::from(k), 0.3 + 0.7 * f64::from(k * 7 % 11) / 11.0);
+            let wander = 0.02 * (1.7 * t + k).sin();
+            (
+                (0.137 * k + wander + 0.05 * depth * t).rem_euclid(1.0),
+                (0.211 * k + 0.5 * depth * t).rem_euclid(1.0),
+            )
+        };
+        (0..50).map(flake).collect()
+    };
+    check_falls("snow", 12.0, snow, 0);
+    check_falls("a fall through snow", 5.0, |t| [snow(t), fall(t, 1.0, 0.5, 0.1)].concat(), 1);
+}
+
+#[test]
+fn metres_tell_falls_from_what_only_looks_like_them() {
+    let g = 9.81;
+    let dragged = |s: f64, terminal: f64| terminal * terminal / g * (g * s / terminal).cosh().ln();
+    let after = |t: f64| (t - 1.0).max(0.0);
+    let stone = |t: f64| vec![(30.0 + 1.5 * after(t), 30.0 - dragged(after(t), 50.0))];
+    check_falls_in_metres("a stone", 5.0, stone, 1);
+    let foam = |t: f64| vec![(30.0 + after(t), 33.0 - dragged(after(t), 9.0))];
+    check_falls_in_metres("a piece of foam, soon carried by the air", 7.0, foam, 1);
+    let gondola = |t: f64| {
+        let s = after(t);
+        vec![(30.0, 33.0 - if s < 2.0 { 1.5 * s * s } else { 6.0 + 6.0 * (s - 2.0) })]
+    };
+    check_falls_in_metres("a platform that is let down", 7.0, gondola, 0);
+    let bird = |t: f64| vec![(5.0 + 12.0 * after(t), 33.0 - 0.5 * g * after(t).powi(2))];
+    check_falls_in_metres("a bird that dives aslant", 5.0, bird, 0);
+    let snow = |t: f64| -> Vec<(f64, f64)> {
+        let flake = |k: u32| {
+            let (k, depth) = (f64::from(k), 0.3 + 0.7 * f64::from(k * 7 % 11) / 11.0);
+            let x = (9.7 * k + 1.3 * (1.7 * t + k).sin() + 3.0 * depth * t).rem_euclid(64.0);
+            (x, 36.0 - (7.3 * k + 18.0 * depth * t).rem_euclid(36.0))
+        };
+        (0..50).map(flake).collect()
+    };
+    check_falls_in_metres("snow", 12.0, snow, 0);
+    check_falls_in_metres("a stone through snow", 5.0, |t| [snow(t), stone(t)].concat(), 1);
 }
 
 #[test]

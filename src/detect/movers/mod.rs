@@ -18,7 +18,7 @@ use crate::geometry::{BBox, Point, Polygon};
 /// Pictures are analysed at most this wide; wider ones are reduced by a whole number.
 const WIDTH_MAX: usize = 1280;
 /// Most movers per picture, most contrasted first.
-const MOVERS_MAX: usize = 25;
+const MOVERS_MAX: usize = 64;
 /// After a gap of this many seconds the usual look is learnt anew.
 const GAP_S_MAX: f64 = 5.0;
 /// A thing is not larger than this share of the picture's height, either way.
@@ -100,7 +100,7 @@ impl Movers {
         Self { zones: zones.to_vec(), cut: None, look: None, strength: Vec::new() }
     }
 
-    /// Takes the next picture; gives what moves in it, at most 25, most contrasted first. Empty on the first picture, after
+    /// Takes the next picture; gives what moves in it, at most 64, most contrasted first. Empty on the first picture, after
     /// a gap, and after a global change (exposure, infrared switch, another picture size).
     pub fn observe(&mut self, picture: &Picture) -> Vec<Mover> {
         let Some(cut) = Cut::new(&self.zones, picture) else { return Vec::new() };

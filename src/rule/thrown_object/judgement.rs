@@ -36,9 +36,9 @@ const RMS_MAX: f64 = 2.0;
 const SEEN_SHARE_MIN: f64 = 0.55;
 /// Least share of the path that the curve explains: what circles before it dives is a bird.
 const EXPLAINED_SHARE_MIN: f64 = 0.65;
-/// Least acceleration, certain to one standard error, in lines per second squared.
+/// Least acceleration, certain to one standard error, in lines per second squared, where metres are not known.
 const ACCELERATION_MIN: f64 = 25.0;
-/// Least speed at the end, in lines per second.
+/// Least speed at the end, in lines per second, where metres are not known.
 const LAST_SPEED_MIN: f64 = 60.0;
 /// A straight line must explain the path this many times worse than the curve.
 const CURVED_MIN: f64 = 3.0;
@@ -50,8 +50,12 @@ const GRAVITY_M: (f64, f64) = (3.5, 15.0);
 const GRAVITY_ERROR_M_MAX: f64 = 1.5;
 /// Acceleration sideways on the facade, m/s², beyond two standard errors: birds and leaves turn, thrown things do not.
 const ASIDE_M_MAX: f64 = 3.0;
+/// Mean speed sideways on the facade, m/s: birds are faster, and nobody throws so far out of a window.
+const ASIDE_SPEED_M_MAX: f64 = 8.0;
 /// Least speed at the end on the facade, m/s.
 const LAST_SPEED_M_MIN: f64 = 7.0;
+/// What is not seen to leave has fallen at least so many metres: birds that leave a ledge drop less before they spread out.
+const GOES_ON_M_MIN: f64 = 4.5;
 /// Gravity and drag may explain a path this many times worse than the free curve, and these metres.
 const MODEL_WORSE_MAX: (f64, f64) = (1.5, 0.05);
 /// Surely gravity, m/s²: a stone, thrown towards the camera or not ...
@@ -68,22 +72,25 @@ const BIRD_GRAVITY_M: f64 = 8.5;
 const BIRD_S_MIN: f64 = 0.9;
 /// ... and those that dive are slower than this, in m/s² ...
 const SLOW_GRAVITY_M: f64 = 6.5;
-/// ... for less than so many seconds.
+/// ... for less than so many seconds ...
 const SLOW_S_MIN: f64 = 1.5;
+/// ... and turn meanwhile by more than this, in m/s² sideways.
+const SLOW_ASIDE_M_MAX: f64 = 1.5;
 /// What is not faster than this, in m/s, when first seen is seen from its release on.
 const RELEASED_SPEED_M_MAX: f64 = 4.5;
 /// What is already faster than this, in m/s, when first seen must be seen longer: a leaf near the camera seems as fast.
 const LATE_SPEED_M_MIN: f64 = 8.0;
 /// Seconds for that ...
-const LATE_S_MIN: f64 = 1.4;
+const LATE_S_MIN: f64 = 1.5;
 /// ... unless it is surely gravity over so many metres: then, if it leaves the zone, or goes on, so many ...
 const LATE_SURE: (f64, f64, f64) = (10.0, 0.9, 1.1);
 /// ... and if it came from above the picture, within so many lines of its edge, with this error, which explains it, so many.
 const FROM_ABOVE: (f64, f64, f64) = (14.0, 0.5, 0.8);
 /// A light thing has this terminal speed at most, in m/s, so that its acceleration soon is none ...
 const LIGHT_TERMINAL_M_MAX: f64 = 16.0;
-/// ... it is told from a leaf by its release, if it is seen for so many metres, so often ...
-const LIGHT_SEEN_MIN: (f64, usize) = (10.0, 30);
+/// ... it is told from a leaf, and from what is let down, by its release: no faster than this when first seen, in m/s, if it
+/// is seen for so many metres and seconds ...
+const LIGHT_SEEN_MIN: (f64, f64, f64) = (3.0, 8.0, 1.2);
 /// ... in this share of its path ...
 const LIGHT_SHARE_MIN: f64 = 0.8;
 /// ... and fits gravity and drag as well as a free curve, and these metres.
@@ -96,8 +103,12 @@ const WHOLE: (f64, f64) = (0.42, 15.0);
 const BREAK_S_MAX: f64 = 0.5;
 /// Random triples tried for a first curve; with half of the points good, one of 40 is good with probability 0.995.
 const TRIALS: usize = 40;
+/// ... and none more once a curve explains this share: snow is many, and its paths are plain.
+const ENOUGH: f64 = 0.95;
 /// What is smaller than this, in lines squared, may be a drop of water: a true projectile, told by repetition alone.
 pub const DROP_AREA_MAX: f64 = 14.0;
+/// Drops of water fall no faster than this, in m/s: what is as small and as light is one, or cannot be told from it.
+const WATER_TERMINAL_M_MAX: f64 = 10.0;
 /// Things leave a hand or a railing about so many metres before the wall, and look higher for it.
 const OUTSIDE_M: f64 = 0.8;
 
@@ -131,8 +142,8 @@ pub struct Fallen {
     pub area: f64,
     /// Whether it had not ended when it was judged.
     pub goes_on: bool,
-    /// Whether it is as long as the zone asks; shorter ones only witness that something drips here.
-    pub long_enough: bool,
+    /// Whether it is as long as the zone asks and no drop; all others only witness that something drips here.
+    pub certain: bool,
 }
 
 /// What was measured of a path: its part that one low-order curve explains, and how it moved.
@@ -183,6 +194,8 @@ pub struct Metric {
     pub last_speed: f64,
     /// Acceleration sideways and its standard error.
     pub aside: (f64, f64),
+    /// Mean speed sideways, without sign.
+    pub aside_speed: f64,
     /// Scatter in height about the free curve.
     pub rms: f64,
     /// Metres fallen before the first sighting, from rest.
@@ -191,7 +204,7 @@ pub struct Metric {
     pub first: (f64, f64),
 }
 
-/// Measures a path; `None` if no curve explains enough of it to measure anything.
+/// Measures a path, in lines alone; `None` if no curve explains enough of it to measure anything.
 pub fn measure(path: &[Sighting], seen: &Seen, demands: &Demands) -> Option<Measured> {
     // Cheap things first: most paths are leaves that tremble on the spot.
     if !moves(path, PART) {
@@ -225,7 +238,7 @@ pub fn measure(path: &[Sighting], seen: &Seen, demands: &Demands) -> Option<Meas
         enters: within(demands, first.x, first.y, EDGE_SLACK),
         leaves: leaves(demands, &last, x.speed_at(last.t), last_speed),
         release: released_in_picture(demands, &first, &parabola),
-        metric: demands.wall.as_ref().and_then(|wall| metric(wall, demands, &points)),
+        metric: None,
         points,
     })
 }
@@ -247,30 +260,50 @@ fn metric(wall: &Wall, demands: &Demands, points: &[Sighting]) -> Option<Metric>
         unseen: Gravity::along(&down, metres[0].1)?.unseen(),
         last_speed: parabola.speed_at(last.0),
         aside: Curve::fit(&across, 2)?.acceleration(),
+        aside_speed: Curve::fit(&across, 1)?.speed_at(last.0).abs(),
         rms: curve.rms,
         first: (metres[0].0, -curve.at(first.0)),
     })
 }
 
 impl Measured {
-    /// Whether nothing but a fall moves like this. `complete`: the path has ended.
-    fn is_fall(&self, complete: bool) -> bool {
-        let (acceleration, uncertain) = self.acceleration;
-        let (sure, light) = (self.is_sure(), self.is_light());
-        self.duration_s >= self.least_s(complete)
-            && (self.is_dense() || self.duration_s >= SPARSE_S_MIN)
+    /// Whether this may be a fall, as far as lines can tell: metres cost much, and most paths are snow, leaves and trees.
+    fn may_fall(&self) -> bool {
+        self.duration_s >= DURATION_S_MIN
+            && self.points.len() >= SIGHTINGS_MIN
             && self.fall > 0.0
-            && self.aside <= if sure { SURE_SLANT_MAX } else { SLANT_MAX } * self.fall
+            && self.aside <= SURE_SLANT_MAX * self.fall
             && self.rms.0 <= RMS_MAX
             && self.rms.1 <= 1.3 * RMS_MAX
             && self.seen_share >= SEEN_SHARE_MIN
             && self.explained_share >= EXPLAINED_SHARE_MIN
-            && (light || acceleration - uncertain >= ACCELERATION_MIN)
-            && self.last_speed >= LAST_SPEED_MIN
             && self.curved >= CURVED_MIN
             && self.tail >= TAIL_SPEED_MIN
             && self.enters
-            && self.metric.is_none_or(|m| m.is_fall(light))
+    }
+
+    /// The same with metres, where the wall is calibrated; `None` if they cannot be had.
+    fn with_metres(mut self, demands: &Demands) -> Option<Self> {
+        if let Some(wall) = &demands.wall {
+            self.metric = Some(metric(wall, demands, &self.points)?);
+        }
+        Some(self)
+    }
+
+    /// Whether nothing but a fall moves like this. `complete`: the path has ended.
+    fn is_fall(&self, complete: bool) -> bool {
+        let (acceleration, uncertain) = self.acceleration;
+        let slant_max = if self.is_sure() { SURE_SLANT_MAX } else { SLANT_MAX };
+        self.may_fall()
+            && self.duration_s >= self.least_s(complete)
+            && (self.is_dense() || self.duration_s >= SPARSE_S_MIN)
+            && self.aside <= slant_max * self.fall
+            && match &self.metric {
+                Some(metric) => {
+                    metric.is_fall(self.is_light()) && (self.leaves || metric.fall >= GOES_ON_M_MIN)
+                }
+                None => acceleration - uncertain >= ACCELERATION_MIN && self.last_speed >= LAST_SPEED_MIN,
+            }
     }
 
     /// Seconds that it must be seen.
@@ -322,11 +355,12 @@ impl Measured {
     fn is_light(&self) -> bool {
         let drags = |m: &Metric| {
             m.model.terminal <= LIGHT_TERMINAL_M_MAX
-                && m.model.speed <= RELEASED_SPEED_M_MAX
-                && m.fall >= LIGHT_SEEN_MIN.0
+                && m.model.speed <= LIGHT_SEEN_MIN.0
+                && m.fall >= LIGHT_SEEN_MIN.1
                 && m.model.rms <= LIGHT_WORSE_MAX.0 * m.rms + LIGHT_WORSE_MAX.1
         };
-        self.points.len() >= LIGHT_SEEN_MIN.1
+        self.is_dense()
+            && self.duration_s >= LIGHT_SEEN_MIN.2
             && self.seen_share >= DENSE.0
             && self.explained_share >= LIGHT_SHARE_MIN
             && self.area() > DROP_AREA_MAX
@@ -345,7 +379,9 @@ impl Metric {
         (light || (GRAVITY_M.0..=GRAVITY_M.1).contains(&self.gravity.0))
             && self.gravity.1 <= GRAVITY_ERROR_M_MAX
             && self.aside.0.abs() - 2.0 * self.aside.1 <= ASIDE_M_MAX
-            && self.aside.0.abs() <= 1.5 * ASIDE_M_MAX
+            && self.aside.0.abs()
+                <= if self.gravity.0 < SLOW_GRAVITY_M { SLOW_ASIDE_M_MAX } else { 1.5 * ASIDE_M_MAX }
+            && self.aside_speed <= ASIDE_SPEED_M_MAX
             && self.last_speed >= LAST_SPEED_M_MIN
             && self.model.rms <= MODEL_WORSE_MAX.0 * self.rms + MODEL_WORSE_MAX.1
     }
@@ -353,11 +389,13 @@ impl Metric {
 
 /// Judges a path; `None` if it is no fall. `complete`: it has ended; what still goes on must convince more.
 pub fn judge(path: &[Sighting], seen: &Seen, demands: &Demands, complete: bool) -> Option<Fallen> {
-    let measured = measure(path, seen, demands)?;
+    let measured = measure(path, seen, demands).filter(Measured::may_fall)?.with_metres(demands)?;
     if !measured.is_fall(complete) {
         return None;
     }
     let area = measured.area();
+    let water = area <= DROP_AREA_MAX
+        && measured.metric.is_some_and(|metric| metric.model.terminal <= WATER_TERMINAL_M_MAX);
     let points = measured.points;
     let fallen_far = match measured.metric {
         Some(metric) => metric.fall >= demands.fall_min,
@@ -368,7 +406,7 @@ pub fn judge(path: &[Sighting], seen: &Seen, demands: &Demands, complete: bool) 
         release: measured.release,
         release_height_m: None,
         area,
-        long_enough: points.len() >= demands.points_min && fallen_far,
+        certain: points.len() >= demands.points_min && fallen_far && !water,
         goes_on: !complete,
         points,
     };
@@ -430,6 +468,9 @@ fn explained(path: &[Sighting]) -> Option<Vec<usize>> {
         let inliers: Vec<usize> = (0..n).filter(|&i| fits(&path[i])).collect();
         if inliers.len() > best.len() {
             best = inliers;
+        }
+        if best.len() as f64 >= ENOUGH * n as f64 {
+            break;
         }
     }
     for _ in 0..3 {

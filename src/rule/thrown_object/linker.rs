@@ -7,9 +7,9 @@ use crate::frame::Captured;
 use super::curve::Curve;
 
 /// Candidates taken from one picture, most contrasted first; rain and trees give hundreds.
-const CANDIDATES_MAX: usize = 25;
+const CANDIDATES_MAX: usize = 64;
 /// Paths followed at a time, longest first: the bound on what one picture may cost.
-const PATHS_MAX: usize = 150;
+const PATHS_MAX: usize = 400;
 /// Points of one path: five seconds at 25 pictures a second, longer than any fall that a camera sees.
 const POINTS_MAX: usize = 128;
 /// Fastest that something may be when it is first seen, in lines per second.

@@ -30,14 +30,16 @@ const SETTLE_S: f64 = 0.4;
 const LINKER_DELAY_S: f64 = 0.2;
 /// Falls that overlap, or follow within this many seconds, in one column are one.
 const SAME_S: f64 = 0.5;
-/// ... where a column is this wide, in lines.
+/// ... where a column is this wide, in lines ...
 const SAME_COLUMN: f64 = 60.0;
-/// What falls again within this many seconds below where something fell has bounced.
-const BOUNCE_S: f64 = 3.0;
+/// ... unless the later begins so many lines above where the earlier ended.
+const SAME_ABOVE: f64 = 40.0;
+/// What falls again within this many seconds below where something fell has bounced, or bounced once more.
+const BOUNCE_S: f64 = 1.5;
 /// ... within this many lines sideways.
 const BOUNCE_ASIDE: f64 = 90.0;
 /// A bounce starts lower than this share of the fall before it.
-const BOUNCE_BELOW: f64 = 0.35;
+const BOUNCE_BELOW: f64 = 0.5;
 /// What may be a drop of water waits so many seconds for another one ...
 const DROP_WAIT_S: f64 = 6.0;
 /// ... in a column as narrow as this, in lines; where one dripped ...
@@ -159,7 +161,7 @@ impl ThrownObject {
     fn consider(&mut self, fallen: Fallen) {
         match self.pending.iter_mut().find(|p| same_fall(&ends(p), &ends(&fallen))) {
             Some(known) => {
-                if (fallen.long_enough, fallen.weight) > (known.long_enough, known.weight) {
+                if (fallen.certain, fallen.weight) > (known.certain, known.weight) {
                     *known = fallen;
                 }
             }
@@ -184,15 +186,20 @@ impl ThrownObject {
         for fallen in ready {
             let (from, to) = ends(&fallen);
             self.remembered.retain(|trace| from.t - trace.to.t <= DROP_MEMORY_S);
-            let again = self
+            let known = self
                 .remembered
-                .iter()
-                .any(|r| r.stated && (same_fall(&(r.from, r.to), &(from, to)) || bounced(r, &from)));
+                .iter_mut()
+                .find(|r| r.stated && (same_fall(&(r.from, r.to), &(from, to)) || bounced(r, &from)));
+            let again = known.is_some();
+            if let Some(trace) = known.filter(|trace| trace.to.t < to.t) {
+                // It was stated before it was over, and a bounce may bounce.
+                trace.to = to;
+            }
             let one_column = |other: &Sighting| (other.x - from.x).abs() <= DROP_COLUMN;
             let drips = fallen.area <= DROP_AREA_MAX
                 && (self.remembered.iter().any(|r| one_column(&r.from))
                     || self.pending.iter().any(|f| f.area <= DROP_AREA_MAX && one_column(&ends(f).0)));
-            let stated = fallen.long_enough && !again && !drips;
+            let stated = fallen.certain && !again && !drips;
             // A fragment of a stated fall is the same fall, not one more drop.
             if stated || !again {
                 self.remembered.push_back(Trace { from, to, stated });
@@ -246,7 +253,9 @@ fn ends(fallen: &Fallen) -> (Sighting, Sighting) {
 
 fn same_fall(a: &(Sighting, Sighting), b: &(Sighting, Sighting)) -> bool {
     let together = a.0.t.max(b.0.t) <= a.1.t.min(b.1.t) + SAME_S;
-    together && (a.0.x - b.0.x).abs().min((a.1.x - b.1.x).abs()) < SAME_COLUMN
+    let (earlier, later) = if a.0.t <= b.0.t { (a, b) } else { (b, a) };
+    let follows = later.0.t <= earlier.1.t || later.0.y >= earlier.1.y - SAME_ABOVE;
+    together && follows && (a.0.x - b.0.x).abs().min((a.1.x - b.1.x).abs()) < SAME_COLUMN
 }
 
 fn bounced(before: &Trace, from: &Sighting) -> bool {

@@ -14,9 +14,9 @@ const REMEMBERED_S: f64 = 6.0;
 /// ... but not more pictures than this, should their times run wild ...
 const PICTURES_MAX: usize = 400;
 /// ... nor more sightings of one, the first of which stand out most.
-const SIGHTINGS_MAX: usize = 32;
+const SIGHTINGS_MAX: usize = 64;
 /// A gap may be as long as this share of what is known ...
-const GAP_SHARE: f64 = 0.5;
+const GAP_SHARE: f64 = 0.75;
 /// ... but not longer than this, in seconds.
 const GAP_S_MAX: f64 = 0.48;
 /// The way ahead is told from so many seconds of what is known.
