@@ -9,6 +9,7 @@
 //! | a mast in the wind | pictures are laid over each other before they are compared |
 //! | exposure, gain, clouds over the whole picture | gain and offset are fitted on what has not changed |
 //! | shadow or lamp on a part | the region keeps the empty place's structure and colour: no object, learnt |
+//! | somebody's long shadow | begins at somebody, and is the same ground only darker: no object, learnt |
 //! | something that stood there from the start drives off | the empty model has the outline, the picture has not: learnt |
 //! | infrared switch | last night's reference, if there is one; else learnt anew, and what counted goes on counting |
 //! | everything changes otherwise (camera turned, lens covered) | learnt anew; `settled` is false meanwhile |
@@ -186,7 +187,7 @@ impl Foreground {
             return self.unsettled();
         }
         model.profiles.follow(&profiles, shift, PROFILE_SHARE);
-        let object = model.objects();
+        let object = model.objects(&hidden);
         let clean = model.is_clean(&samples, &object);
         self.reference_due = self.references.note(clean, || model.light(), || model.as_known(), at);
         let report = |(id, cells): (&(ZoneId, Polygon), &ZoneCells)| {
@@ -466,7 +467,7 @@ impl Model {
     }
 
     /// Which cells hold an object; regions that are only light, or the outline of what has left, are learnt on the way.
-    fn objects(&mut self) -> Vec<bool> {
+    fn objects(&mut self, hidden: &[[bool; LANES]]) -> Vec<bool> {
         for cells in self.cells.iter_mut().filter(|cells| cells.held.contains(&true)) {
             for i in 0..LANES {
                 if cells.held[i] && cells.counts[i] {
@@ -485,12 +486,14 @@ impl Model {
         // What stands there is compared as it was when steady: somebody may be walking past just now.
         let steady = self.each(|cells, i| lane::get(&cells.steady, i));
         let noise = self.each(|cells, i| cells.noise[i]);
+        let hidden: Vec<bool> = hidden.iter().flatten().copied().take(self.grid.cells()).collect();
         let scene = region::Scene {
             grid: &self.grid,
             counting: &counting,
             empty: &empty,
             steady: &steady,
             noise: &noise,
+            hidden: &hidden,
         };
         for region in scene.regions() {
             if region.len() < REGION_CELLS_MIN {

@@ -25,6 +25,10 @@ const LEFT_RATIO_SURE: f32 = 2.0;
 const THIN_PAIRS: u32 = 12;
 /// Regions with at least so many have statistics to speak of.
 const BROAD_PAIRS: u32 = 60;
+/// No shadow takes more of the light than this leaves, ...
+const SHADE_MIN: f32 = 0.25;
+/// ... and so much of somebody's shadow is darker than before.
+const SHADED_SHARE_MIN: f32 = 0.95;
 /// Outlines weaker than this on average, in grey levels, decide nothing.
 const OUTLINE_MIN: f32 = 4.0;
 
@@ -51,6 +55,8 @@ pub struct Scene<'a> {
     pub steady: &'a [Sample],
     /// Noise per cell in grey levels.
     pub noise: &'a [f32],
+    /// Which cells are hidden by somebody.
+    pub hidden: &'a [bool],
 }
 
 impl Scene<'_> {
@@ -100,6 +106,9 @@ impl Scene<'_> {
         if before / length > OUTLINE_MIN && (left || surely) {
             return Kind::Left;
         }
+        if self.is_shadow_of_somebody(region, coloured) {
+            return Kind::Light;
+        }
         // A region of one or two cells across has no inside: only an outline that the ground had not makes it a thing.
         let new_outline = now > before && now / length > OUTLINE_MIN;
         let thin = pairs < THIN_PAIRS;
@@ -113,6 +122,22 @@ impl Scene<'_> {
             residue > RESIDUE_NOISES * noise || (texture >= TEXTURE_MIN && kept < TEXTURE_KEPT_MIN)
         };
         if object { Kind::Object } else { Kind::Light }
+    }
+
+    /// Whether a region begins at somebody and is the same ground, only darker: where the sun is low, a shadow is long and
+    /// thin, and its edges are most of it.
+    fn is_shadow_of_somebody(&self, region: &[usize], coloured: bool) -> bool {
+        let begins = region.iter().find_map(|&cell| self.grid.neighbours(cell).find(|&n| self.hidden[n]));
+        let Some(begins) = begins else { return false };
+        let people = self.grid.connected(self.hidden);
+        let somebody = people.iter().find(|part| part.contains(&begins)).map_or(0, Vec::len);
+        let darker = |&&cell: &&usize| {
+            let (now, before) = (&self.steady[cell], &self.empty[cell]);
+            let shaded = now.luma < before.luma && now.luma > SHADE_MIN * before.luma;
+            shaded && !(coloured && new_colour(now, before))
+        };
+        region.len() <= somebody
+            && region.iter().filter(darker).count() as f32 >= SHADED_SHARE_MIN * region.len() as f32
     }
 
     /// The variance of the empty place in a region, and how well it correlates with what is there now.
@@ -150,6 +175,15 @@ mod tests {
 
     /// What a region of 30 by 20 cells is, if cells have been `before` and are `now`, each of (column, row, inside).
     fn kind(before: impl Fn(usize, usize, bool) -> f32, now: impl Fn(usize, usize, bool) -> f32) -> Kind {
+        kind_beside(false, before, now)
+    }
+
+    /// The same, with somebody to the left of it or not.
+    fn kind_beside(
+        somebody: bool,
+        before: impl Fn(usize, usize, bool) -> f32,
+        now: impl Fn(usize, usize, bool) -> f32,
+    ) -> Kind {
         let captured = Captured {
             wall: jiff::Timestamp::UNIX_EPOCH,
             media: std::time::Duration::ZERO,
@@ -172,8 +206,17 @@ mod tests {
             (0..counting.len()).map(sample).collect()
         };
         let noise = vec![1.5; counting.len()];
+        let stands = |(x, y): (usize, usize)| somebody && (50..60).contains(&x) && (10..80).contains(&y);
+        let hidden: Vec<bool> = (0..counting.len()).map(place).map(stands).collect();
         let (empty, steady) = (samples(&before), samples(&now));
-        let scene = Scene { grid: &grid, counting: &counting, empty: &empty, steady: &steady, noise: &noise };
+        let scene = Scene {
+            grid: &grid,
+            counting: &counting,
+            empty: &empty,
+            steady: &steady,
+            noise: &noise,
+            hidden: &hidden,
+        };
         let regions = scene.regions();
         assert_eq!(regions.len(), 1);
         scene.kind(&regions[0], false)
@@ -196,6 +239,15 @@ mod tests {
         assert_eq!(kind(road, van(ROAD)), Kind::Object);
         assert_eq!(kind(hatched, van(HATCHED)), Kind::Object);
         assert_eq!(kind(hatched, shade), Kind::Light);
+        // A low sun: more edge than shadow.
+        let long = |x: usize, _: usize, inside: bool| match (inside, x % 3) {
+            (false, _) => 100.0,
+            (true, 0) => 50.0,
+            (true, _) => 85.0,
+        };
+        assert_eq!(kind(road, long), Kind::Object);
+        assert_eq!(kind_beside(true, road, long), Kind::Light);
+        assert_eq!(kind_beside(true, road, van(ROAD)), Kind::Object, "darker than any shadow");
         assert_eq!(kind(van(ROAD), road), Kind::Left);
         assert_eq!(kind(van(HATCHED), hatched), Kind::Left);
     }
