@@ -223,15 +223,7 @@ impl Polygon {
 
     /// Whether the point lies inside (even-odd rule; points on an edge may go either way).
     pub fn contains(&self, p: Point) -> bool {
-        let n = self.points.len();
-        let mut inside = false;
-        for i in 0..n {
-            let (a, b) = (self.points[i], self.points[(i + 1) % n]);
-            if (a.y > p.y) != (b.y > p.y) && p.x < (b.x - a.x) * (p.y - a.y) / (b.y - a.y) + a.x {
-                inside = !inside;
-            }
-        }
-        inside
+        self.crossings(p.y).filter(|&crossing| p.x < crossing).count() % 2 == 1
     }
 
     /// The smallest box around the polygon.
@@ -282,21 +274,32 @@ impl Polygon {
             return 0.0;
         }
         let bounds = self.bounds();
+        let place = |from: f32, length: f32, i: usize| from + length * (i as f32 + 0.5) / GRID as f32;
         let (mut inside, mut covered) = (0u32, 0u32);
+        // Row by row: only the edges and boxes that a row meets are asked for each of its points.
+        let (mut crossings, mut spans) = (Vec::new(), Vec::new());
         for row in 0..GRID {
-            for column in 0..GRID {
-                let p = Point {
-                    x: bounds.x0 + bounds.width() * (column as f32 + 0.5) / GRID as f32,
-                    y: bounds.y0 + bounds.height() * (row as f32 + 0.5) / GRID as f32,
-                };
-                if self.contains(p) {
+            let y = place(bounds.y0, bounds.height(), row);
+            crossings.clear();
+            crossings.extend(self.crossings(y));
+            spans.clear();
+            spans.extend(boxes.iter().filter(|b| (b.y0..b.y1).contains(&y)).map(|b| b.x0..b.x1));
+            for x in (0..GRID).map(|column| place(bounds.x0, bounds.width(), column)) {
+                if crossings.iter().filter(|&&crossing| x < crossing).count() % 2 == 1 {
                     inside += 1;
-                    let hit = |b: &BBox| (b.x0..b.x1).contains(&p.x) && (b.y0..b.y1).contains(&p.y);
-                    covered += u32::from(boxes.iter().any(hit));
+                    covered += u32::from(spans.iter().any(|span| span.contains(&x)));
                 }
             }
         }
         if inside == 0 { 0.0 } else { covered as f32 / inside as f32 }
+    }
+
+    /// Where the edges cross a line across the picture.
+    fn crossings(&self, y: f32) -> impl Iterator<Item = f32> {
+        let n = self.points.len();
+        let edges = (0..n).map(move |i| (self.points[i], self.points[(i + 1) % n]));
+        let crossing = edges.filter(move |(a, b)| (a.y > y) != (b.y > y));
+        crossing.map(move |(a, b)| (b.x - a.x) * (y - a.y) / (b.y - a.y) + a.x)
     }
 }
 
