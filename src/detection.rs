@@ -67,7 +67,7 @@ impl Detection {
 pub struct Appearance {
     /// Means of luma, blue and red difference (0..255 each) of the nine fields of the middle of its box, row by row.
     pub fields: [[u8; 3]; 9],
-    /// Its light and dark parts, if it is large enough to have any.
+    /// Its light and dark parts; `None` if only the colours were noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Pattern>,
 }

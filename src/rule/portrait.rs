@@ -158,7 +158,7 @@ mod tests {
         Pattern(std::array::from_fn(|_| fields.u8(40..200) + chance.u8(0..8)))
     }
 
-    /// Looks two seconds apart, each a letter for who stands there (`-`: too small to tell); answers: `S`ame, in `D`oubt,
+    /// Looks two seconds apart, each a letter for who stands there (`-`: nobody noted it); answers: `S`ame, in `D`oubt,
     /// a`N`other, `B`ack.
     fn check(name: &str, looks: &str, expected: &str) {
         let mut portrait = Portrait::default();

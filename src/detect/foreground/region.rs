@@ -127,17 +127,20 @@ impl Scene<'_> {
     /// Whether a region begins at somebody and is the same ground, only darker: where the sun is low, a shadow is long and
     /// thin, and its edges are most of it.
     fn is_shadow_of_somebody(&self, region: &[usize], coloured: bool) -> bool {
-        let begins = region.iter().find_map(|&cell| self.grid.neighbours(cell).find(|&n| self.hidden[n]));
-        let Some(begins) = begins else { return false };
-        let people = self.grid.connected(self.hidden);
-        let somebody = people.iter().find(|part| part.contains(&begins)).map_or(0, Vec::len);
         let darker = |&&cell: &&usize| {
             let (now, before) = (&self.steady[cell], &self.empty[cell]);
             let shaded = now.luma < before.luma && now.luma > SHADE_MIN * before.luma;
             shaded && !(coloured && new_colour(now, before))
         };
-        region.len() <= somebody
-            && region.iter().filter(darker).count() as f32 >= SHADED_SHARE_MIN * region.len() as f32
+        if (region.iter().filter(darker).count() as f32) < SHADED_SHARE_MIN * region.len() as f32 {
+            return false;
+        }
+        let begins = region.iter().find_map(|&cell| self.grid.neighbours(cell).find(|&n| self.hidden[n]));
+        let larger = |begins| {
+            let people = self.grid.connected(self.hidden);
+            people.iter().any(|part| part.len() >= region.len() && part.contains(&begins))
+        };
+        begins.is_some_and(larger)
     }
 
     /// The variance of the empty place in a region, and how well it correlates with what is there now.
