@@ -11,6 +11,7 @@ use gridwatch::event::{ClosedReason, Incident, Phase};
 use gridwatch::frame::AccessUnit;
 use gridwatch::simulate::{self, Mount, Server, Source};
 use gridwatch::store::Follower;
+use serde_json::Value;
 use service::Service;
 
 /// Reloads within the dwell time: 100, or what `GRIDWATCH_RELOADS` says.
@@ -79,16 +80,22 @@ impl Street {
 
     /// Waits until every camera has been looked at three times: by then it is known that something stands there.
     fn looked_at(&self) {
+        self.status(|status| {
+            let looked = |camera: &Value| camera["counts"]["looked"].as_u64() >= Some(3);
+            status["cameras"].as_array().is_some_and(|all| all.len() >= 2 && all.iter().all(looked))
+        });
+    }
+
+    /// The node's status, once `enough` of it is true.
+    fn status(&self, enough: impl Fn(&Value) -> bool) -> Value {
         let patience = Instant::now() + Duration::from_secs(60);
         loop {
-            let status = std::fs::read(self.data().join("status.json")).ok();
-            let status: Option<serde_json::Value> = status.and_then(|s| serde_json::from_slice(&s).ok());
-            let cameras = status.as_ref().and_then(|status| status["cameras"].as_array());
-            let looked = |camera: &serde_json::Value| camera["counts"]["looked"].as_u64() >= Some(3);
-            if cameras.is_some_and(|cameras| cameras.len() >= 2 && cameras.iter().all(looked)) {
-                return;
+            let status = std::fs::read(self.data().join("status.json")).unwrap_or_default();
+            let status = serde_json::from_slice(&status).unwrap_or(Value::Null);
+            if enough(&status) {
+                return status;
             }
-            assert!(Instant::now() < patience, "{status:?}");
+            assert!(Instant::now() < patience, "{status:#}");
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -171,4 +178,20 @@ fn reloads_and_a_kill_lose_no_dwell() {
     let first = opened.iter().find(|incident| incident.camera.id.as_str() == "kept").unwrap();
     assert_eq!(of("kept").incident, first.incident);
     drop(daemon);
+}
+
+/// As when `tee` goes in `gridwatch run 2>&1 | tee log`: whoever logged would have panicked.
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let street = Street::new(&["kept", "changed"]);
+    let config = street.write(&[("kept", "A"), ("changed", "B")], "first");
+    let (daemon, log) = Service::logged(&config, &["--log", "debug"]);
+    drop(log);
+    street.looked_at();
+    let mut revision = street.status(|_| true)["config_revision"].clone();
+    for comment in ["second", "third"] {
+        street.write(&[("kept", comment), ("changed", "B")], comment);
+        daemon.reload();
+        revision = street.status(|status| status["config_revision"] != revision)["config_revision"].clone();
+    }
 }

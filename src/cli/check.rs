@@ -30,12 +30,12 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Err(error @ ConfigError::Unreadable { .. }) => anyhow::bail!("{error}"),
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&as_json(config, problems))?);
+        say!("{}", serde_json::to_string_pretty(&as_json(config, problems))?)?;
     } else {
         for problem in problems {
-            println!("{problem}");
+            say!("{problem}")?;
         }
-        println!("{}", summary(config, problems));
+        say!("{}", summary(config, problems))?;
     }
     let mut errors = problems.iter().any(|p| p.severity == Severity::Error);
     if let (true, Some(config)) = (args.online, config) {

@@ -68,7 +68,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     let register = Register::open(&data_dir).context(FORBIDDEN)?;
     let (there, gone): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| data_dir.join(path).is_file());
     for path in &gone {
-        eprintln!("deleted already 已删除: {path}");
+        note!("deleted already 已删除: {path}");
     }
     let (who, why) = (user(), args.why.trim().chars().take(500).collect::<String>());
     let deal =
@@ -79,7 +79,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
         let to = args.to.join(name);
         std::fs::copy(data_dir.join(path), &to)
             .with_context(|| format!("cannot copy `{path}` to `{}`", to.display()))?;
-        println!("{}", to.display());
+        say!("{}", to.display())?;
     }
     if there.is_empty() {
         bail!("nothing of `{}` is kept any more", args.what);
@@ -106,32 +106,36 @@ fn pieces(data_dir: &Path, what: &str) -> anyhow::Result<Vec<String>> {
 fn register(args: &RegisterArgs) -> anyhow::Result<ExitCode> {
     let data_dir = config::load(&args.config)?.config.node.data_dir;
     let mut known = args.head.is_none();
+    let mut said = Ok(());
     let each = |entry: Entry, head: &str| {
         known |= args.head.as_deref() == Some(head);
-        if args.json {
-            println!("{}", serde_json::to_string(&entry).unwrap_or_default());
-        } else {
-            println!("{}", line(&entry));
+        if said.is_ok() {
+            said = if args.json {
+                say!("{}", serde_json::to_string(&entry).unwrap_or_default())
+            } else {
+                say!("{}", line(&entry))
+            };
         }
     };
     let Chain { first, last, head, torn } = match Register::open(&data_dir)?.read(each) {
         Ok(chain) => chain,
         Err(error @ RegisterError::Broken { .. }) => {
-            eprintln!("! {error}\n! 登记簿被改动过 it was changed after it was written");
+            note!("! {error}\n! 登记簿被改动过 it was changed after it was written");
             return Ok(ExitCode::FAILURE);
         }
         Err(error) => return Err(error.into()),
     };
+    said?;
     if last == 0 {
-        eprintln!("no entries yet 尚无登记");
+        note!("no entries yet 尚无登记");
     } else {
-        eprintln!("whole 完整: entries {first} to {last}, head {head}");
+        note!("whole 完整: entries {first} to {last}, head {head}");
     }
     for place in torn {
-        eprintln!("torn by a power cut 断电残行: {place}");
+        note!("torn by a power cut 断电残行: {place}");
     }
     if !known {
-        eprintln!(
+        note!(
             "! the head that was noted is not in the chain 抄录的摘要不在链上: it was cut off or written anew"
         );
         return Ok(ExitCode::FAILURE);

@@ -1,4 +1,7 @@
-//! The verbs of the one binary; each file is one verb (and `capacity`, `scratch`, `trace`, which serve them).
+//! The verbs of the one binary; each file is one verb (and `capacity`, `console`, `login`, `scratch`, `trace`, which serve them).
+
+#[macro_use]
+mod console;
 
 mod adapt;
 mod capacity;
@@ -6,6 +9,7 @@ pub mod check;
 mod demo;
 mod eval;
 mod evidence;
+mod login;
 pub mod models;
 mod online;
 mod poll;
@@ -21,6 +25,8 @@ pub mod watch;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use console::{CLOSED, Closed};
 
 /// gridwatch watches city cameras for street vending, thrown objects and blocked fire lanes.
 ///
@@ -94,7 +100,11 @@ pub fn main() -> ExitCode {
     let filter = log.or_else(|| std::env::var("GRIDWATCH_LOG").ok()).unwrap_or_else(|| usual.to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(&filter)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that nobody reads any more (`run 2>&1 | tee log` without its `tee`) stops nothing: by default, it would panic.
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     match log_format.unwrap_or_else(LogFormat::from_environment) {
         LogFormat::Text => subscriber.with_target(false).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
@@ -116,9 +126,12 @@ pub fn main() -> ExitCode {
         Verb::Simulate(args) => simulate::run(args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        if error.is::<Closed>() {
+            return ExitCode::from(CLOSED);
+        }
+        note!("error: {error}");
         for cause in error.chain().skip(1) {
-            eprintln!("Caused by: {cause}");
+            note!("Caused by: {cause}");
         }
         ExitCode::FAILURE
     })

@@ -58,10 +58,10 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     let width = rows.iter().map(|row| row.what.width()).max().unwrap_or(0);
     for Row { what, well, said } in &rows {
         let mark = if *well { "✓" } else { "✗" };
-        println!("{mark} {what}{}  {said}", " ".repeat(width - what.width()));
+        say!("{mark} {what}{}  {said}", " ".repeat(width - what.width()))?;
     }
     if let Some(line) = capacity::say(&demands) {
-        println!("{line}");
+        say!("{line}")?;
     }
     Ok(rows.iter().all(|row| row.well))
 }

@@ -1,6 +1,5 @@
 //! `gridwatch poll`: asks a running node, through the broker, for one picture of each camera of a group.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -59,8 +58,7 @@ pub fn run(args: PollArgs) -> anyhow::Result<ExitCode> {
             if *of != id {
                 continue;
             }
-            writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&reply)?)
-                .context("standard output is closed")?;
+            say!("{}", serde_json::to_string(&reply)?)?;
             match reply {
                 PollReply::Done(done) if done.missing == 0 => return Ok(ExitCode::SUCCESS),
                 PollReply::Done(_) | PollReply::Refused(_) => return Ok(ExitCode::FAILURE),

@@ -1,6 +1,5 @@
 //! `gridwatch replay`: the pipeline on a video file, or the rules alone on a recorded trace.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -69,11 +68,9 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     let camera = the_camera(&config, args.camera.as_deref())?;
     let started = Instant::now();
-    let stdout = std::io::stdout();
-    let print = move |event: &IncidentEvent| {
-        // A closed pipe is the reader's way to say enough.
+    let print = |event: &IncidentEvent| {
         if let Ok(line) = serde_json::to_string(event) {
-            let _ = writeln!(stdout.lock(), "{line}");
+            let _ = say!("{line}"); // Who has read enough of them may still want the summary.
         }
     };
     let is_trace = is_trace(&args.input)?;
@@ -82,7 +79,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     session.finish();
     let took = started.elapsed().as_secs_f64();
     let length = counted.length.as_secs_f64();
-    eprintln!(
+    note!(
         "{}: {} pictures, {length:.1} s of capture time in {took:.2} s ({:.0} times real time), {} incidents",
         args.input.display(),
         counted.pictures,
@@ -101,7 +98,7 @@ struct Counted {
 pub(super) fn load(path: &Path) -> anyhow::Result<Config> {
     let loaded = crate::config::load(path)?;
     for problem in &loaded.problems {
-        eprintln!("{problem}");
+        note!("{problem}");
     }
     Ok(loaded.config)
 }
@@ -231,7 +228,7 @@ fn play_clip(args: &ReplayArgs, session: &mut Replay) -> anyhow::Result<Counted>
         annotator.finish()?;
     }
     if bad_units > 0 {
-        eprintln!("warning: {bad_units} damaged places in {} were passed over", args.input.display());
+        note!("warning: {bad_units} damaged places in {} were passed over", args.input.display());
     }
     Ok(pace.counted())
 }

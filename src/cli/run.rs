@@ -23,7 +23,7 @@ const CAMERAS_PER_NETWORK_THREAD: usize = 500;
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let loaded = crate::config::load(&args.config)?;
     for problem in &loaded.problems {
-        eprintln!("{problem}");
+        note!("{problem}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(network_threads(loaded.config.cameras.len())) // Sockets only.

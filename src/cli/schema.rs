@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
+use super::console::print;
 use crate::config;
 use crate::event::schema;
 
@@ -29,24 +30,27 @@ pub fn run(args: SchemaArgs) -> anyhow::Result<()> {
             let document = schema::document(name).context("a listed document")?;
             std::fs::write(&path, schema::text(&document))
                 .with_context(|| format!("cannot write `{}`", path.display()))?;
-            println!("{}", path.display());
+            say!("{}", path.display())?;
         }
         return Ok(());
     }
     match document.as_deref() {
         None => {
-            println!("config");
-            println!("eval-case");
+            say!("config")?;
+            say!("eval-case")?;
             for name in schema::DOCUMENTS {
-                println!("{name}");
+                say!("{name}")?;
             }
         }
-        Some("config") => print!("{}", schema::text(&config::schema())),
-        Some("eval-case") => print!("{}", schema::text(&schemars::schema_for!(crate::eval::Case).to_value())),
+        Some("config") => put(&config::schema())?,
+        Some("eval-case") => put(&schemars::schema_for!(crate::eval::Case).to_value())?,
         Some(name) => {
-            let document = schema::document(name).with_context(|| format!("no document `{name}`"))?;
-            print!("{}", schema::text(&document));
+            put(&schema::document(name).with_context(|| format!("no document `{name}`"))?)?;
         }
     }
     Ok(())
+}
+
+fn put(document: &serde_json::Value) -> anyhow::Result<()> {
+    print(format_args!("{}", schema::text(document)))
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
+use super::login::login;
 use crate::camera::Clip;
-use crate::config::{Credentials, Secret};
 use crate::simulate::{Config, Fault, Faults, Mount, Offer, Order, Scheme, Server, Source, help};
 
 /// Bytes of one clip, compressed: it is held in memory.
@@ -109,14 +109,7 @@ async fn serve(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         sources.rotate_left(n % clips);
         Mount { path: format!("cam{}", n + 1), sources, faults: Vec::new() }
     });
-    let credentials = match (args.user, &args.password_env) {
-        (Some(username), Some(variable)) => {
-            let password = std::env::var(variable)
-                .with_context(|| format!("no password in the environment variable `{variable}`"))?;
-            Some(Credentials { username, password: Secret::new(password) })
-        }
-        _ => None,
-    };
+    let credentials = login(args.user.as_deref(), args.password_env.as_deref())?;
     let server = Server::start(Config {
         listen: (args.listen, args.port).into(),
         mounts: mounts.collect(),
@@ -140,7 +133,7 @@ async fn serve(args: SimulateArgs) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("--fault {fault}"))?;
     }
     for n in 1..=count {
-        println!("rtsp://{}/cam{n}", server.address());
+        say!("rtsp://{}/cam{n}", server.address())?;
     }
 
     let mut lines = read_lines();
@@ -149,11 +142,11 @@ async fn serve(args: SimulateArgs) -> anyhow::Result<ExitCode> {
             line = lines.recv() => match line.as_deref().map(str::trim) {
                 Some("quit" | "exit") => break,
                 Some("") => {}
-                Some("help") => println!("{HELP}{}", help()),
-                Some("counts") => println!("{:?}", server.counts()),
+                Some("help") => say!("{HELP}{}", help())?,
+                Some("counts") => say!("{:?}", server.counts())?,
                 Some(line) => match obey(&server, clips, line).await {
-                    Ok(()) => println!("ok"),
-                    Err(error) => println!("error: {error}"),
+                    Ok(()) => say!("ok")?,
+                    Err(error) => say!("error: {error}")?,
                 },
                 // Stdin is closed: a service. Serve until told to stop.
                 None => {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use jiff::Timestamp;
 
+use super::console::print;
 use crate::daemon::{CameraLoad, DisabledCamera, Status, status_file};
 use crate::frame::CameraState;
 use crate::store::Precision;
@@ -34,15 +35,15 @@ pub fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let hint = "hint: is gridwatch running with this config? `systemctl status gridwatch` tells";
     let bytes = std::fs::read(&file).with_context(|| format!("no status in `{}`\n{hint}", file.display()))?;
     if args.json {
-        println!("{}", String::from_utf8_lossy(&bytes));
+        say!("{}", String::from_utf8_lossy(&bytes))?;
         return Ok(ExitCode::SUCCESS);
     }
     let status: Status = serde_json::from_slice(&bytes)
         .with_context(|| format!("`{}` is of another version of gridwatch", file.display()))?;
     let age_s = Timestamp::now().duration_since(status.written).as_secs_f64();
-    print!("{}", screen(&status, args.all));
+    print(format_args!("{}", screen(&status, args.all)))?;
     if age_s > OLD_S {
-        println!("\n! this is {age_s:.0} s old: gridwatch does not run any more 状态已过期，程序可能已停止");
+        say!("\n! this is {age_s:.0} s old: gridwatch does not run any more 状态已过期，程序可能已停止")?;
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

@@ -1,14 +1,14 @@
 //! `gridwatch watch`: incidents and camera statuses as they come, one line each.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use jiff::tz::TimeZone;
 
-use crate::config::{self, Level, Mqtt, Text};
+use super::login::login;
+use crate::config::{self, ClientCertificate, Level, Mqtt, Text, Tls};
 use crate::dispatch::{Received, Subscription};
 use crate::event::topic::watch_filters;
 use crate::event::{
@@ -27,12 +27,30 @@ pub struct WatchArgs {
     /// Broker to listen to. MQTT 服务器
     #[arg(long, conflicts_with_all = ["config", "store"])]
     host: Option<String>,
-    /// Its port. 端口
-    #[arg(long, default_value_t = 1883)]
-    port: u16,
+    /// Its port [default: 1883, with TLS 8883]. 端口
+    #[arg(long)]
+    port: Option<u16>,
     /// First part of every topic. 主题前缀
     #[arg(long, default_value = "gridwatch")]
     root: String,
+    /// Encrypt, and verify the broker's certificate. 加密并验证服务器证书
+    #[arg(long, requires = "host")]
+    tls: bool,
+    /// Authorities that may have signed the broker's certificate, PEM [default: those that the system trusts]. 签发机构证书
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    ca_file: Option<PathBuf>,
+    /// Certificate of your own, PEM, for a broker that wants one (mTLS). 本方证书
+    #[arg(long, value_name = "FILE", requires_all = ["tls", "client_key_file"])]
+    client_cert_file: Option<PathBuf>,
+    /// Its private key, PEM. 本方私钥
+    #[arg(long, value_name = "FILE", requires = "client_cert_file")]
+    client_key_file: Option<PathBuf>,
+    /// User name, for a broker that wants one. 用户名
+    #[arg(long, value_name = "NAME", requires_all = ["host", "password_env"])]
+    user: Option<String>,
+    /// Environment variable with the password. 存放密码的环境变量
+    #[arg(long, value_name = "NAME", requires = "user")]
+    password_env: Option<String>,
     /// Follow the local store of this data directory instead of a broker. 数据目录
     #[arg(long, value_name = "DATA_DIR", conflicts_with = "config")]
     store: Option<PathBuf>,
@@ -52,9 +70,8 @@ pub fn run(args: WatchArgs) -> anyhow::Result<()> {
     if let Some(data_dir) = &args.store {
         return follow(data_dir, &mut printer);
     }
-    if let Some(host) = args.host {
-        let mqtt = Mqtt::plain(&host, args.port, &args.root);
-        return listen(&mqtt, &mut printer);
+    if let Some(host) = &args.host {
+        return listen(&broker(host, &args)?, &mut printer);
     }
     let Some(path) = &args.config else {
         bail!("say what to watch: --config FILE, --host HOST or --store DATA_DIR");
@@ -65,6 +82,16 @@ pub fn run(args: WatchArgs) -> anyhow::Result<()> {
         Some(mqtt) => listen(mqtt, &mut printer),
         None => follow(&config.node.data_dir, &mut printer),
     }
+}
+
+/// The broker that the arguments name.
+fn broker(host: &str, args: &WatchArgs) -> anyhow::Result<Mqtt> {
+    let client = args.client_cert_file.clone().zip(args.client_key_file.clone());
+    let client = client.map(|(cert_file, key_file)| ClientCertificate { cert_file, key_file });
+    let tls = args.tls.then(|| Tls { ca_file: args.ca_file.clone(), client });
+    let port = args.port.unwrap_or(if args.tls { 8883 } else { 1883 });
+    let credentials = login(args.user.as_deref(), args.password_env.as_deref())?;
+    Ok(Mqtt { tls, credentials, ..Mqtt::plain(host, port, &args.root) })
 }
 
 fn follow(data_dir: &Path, printer: &mut Printer) -> anyhow::Result<()> {
@@ -87,7 +114,7 @@ fn listen(mqtt: &Mqtt, printer: &mut Printer) -> anyhow::Result<()> {
             match subscription.next(mqtt).await {
                 Ok(message) => printer.message(&message)?,
                 Err(error) => {
-                    eprintln!("{error}");
+                    note!("{error}");
                     subscription = loop {
                         tokio::time::sleep(BROKER_PERIOD).await;
                         if let Ok(again) = Subscription::open(mqtt, &filters).await {
@@ -111,7 +138,7 @@ impl Printer {
     fn message(&mut self, message: &Received) -> anyhow::Result<()> {
         let Received { topic, payload, .. } = message;
         let unreadable = |what: &str, error: serde_json::Error| {
-            eprintln!("{topic}: no {what}: {error}");
+            note!("{topic}: no {what}: {error}");
         };
         if topic.contains("/incidents/") {
             match serde_json::from_slice::<IncidentEvent>(payload) {
@@ -161,7 +188,7 @@ impl Printer {
 /// A line to standard output; foreign control characters cannot move the cursor.
 fn print_line(line: &str) -> anyhow::Result<()> {
     let clean: String = line.chars().map(|c| if c.is_control() && c != '\x1b' { ' ' } else { c }).collect();
-    writeln!(std::io::stdout().lock(), "{clean}").context("standard output is closed")
+    say!("{clean}")
 }
 
 /// Time, level, kind, camera, zone, phase, description, picture (under `data_dir`, if that is known).

@@ -1,6 +1,7 @@
 //! The operator's files as operators write them, right and wrong.
 
 mod check;
+mod closed;
 mod large;
 mod lists;
 mod mistakes;

@@ -13,11 +13,11 @@ use super::{dispatch, drained, statements};
 
 /// Certificates, made once: the authority `ca`, its `broker` (at 127.0.0.1) and `elsewhere` (at other.city), its `box`;
 /// the foreign authority `ca2` and its `stranger`.
-struct Certificates(tempfile::TempDir);
+pub struct Certificates(tempfile::TempDir);
 
 impl Certificates {
     /// `None`, with the reason printed, where there is no openssl.
-    fn make() -> Option<Self> {
+    pub fn make() -> Option<Self> {
         let made = Self(tempfile::tempdir().expect("a directory"));
         if Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_err() {
             println!("skipped: no openssl here; hint: apt-get install openssl");
@@ -54,12 +54,12 @@ impl Certificates {
         assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// A broker with a plain port and a TLS port, that one with this certificate; the TLS port.
-    fn broker(&self, certificate: &str, more: &str) -> (Broker, u16) {
+    pub fn broker(&self, certificate: &str, more: &str) -> (Broker, u16) {
         let tls = free_port();
         let dir = self.0.path().display();
         let lines = format!(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::broker::{self, Broker, Listener, lines_of};
 use super::site::{BASE, Site};
+use super::tls::Certificates;
 use super::{dispatch, drained};
 
 /// A running `gridwatch watch`; ended when dropped.
@@ -20,6 +21,7 @@ impl Watch {
             .arg("watch")
             .args(args)
             .env("TZ", "UTC")
+            .env("WATCH_PASSWORD", "secret")
             .stdout(Stdio::piped())
             .spawn()
             .expect("gridwatch starts");
@@ -78,6 +80,59 @@ fn watch_prints_what_the_broker_has() {
     }
     drained(&store);
     drop(dispatch);
+}
+
+#[test]
+fn watch_proves_who_it_is_and_asks_the_broker_to() {
+    let Some(certificates) = broker::installed().then(Certificates::make).flatten() else { return };
+    let path = |name: &str| certificates.path(name).display().to_string();
+    let passwords = path("passwords");
+    let made = Command::new("mosquitto_passwd").args(["-b", "-c", &passwords, "watcher", "secret"]).status();
+    assert!(made.expect("mosquitto_passwd").success());
+    let more = format!("require_certificate true\nallow_anonymous false\npassword_file {passwords}\n");
+    let (_broker, port) = certificates.broker("broker", &more);
+    let (port, ca, other) = (port.to_string(), path("ca.pem"), path("ca2.pem"));
+    let (cert, key) = (path("box.pem"), path("box.key"));
+    let at = ["--host", "127.0.0.1", "--port", &port, "--root", "city/grid"];
+    let tls = ["--tls", "--ca-file", &ca];
+    let own = ["--client-cert-file", &cert, "--client-key-file", &key];
+    let login = ["--user", "watcher", "--password-env", "WATCH_PASSWORD"];
+    for (name, args, code, says) in [
+        ("plain", [&at[..], &login].concat(), 1, "write `tls = true`"),
+        ("no certificate", [&at[..], &tls, &login].concat(), 1, "`client_cert_file`"),
+        (
+            "another authority",
+            [&at[..], &["--tls", "--ca-file", &other], &own, &login].concat(),
+            1,
+            "`ca_file` must hold",
+        ),
+        ("authorities of the system", [&at[..], &["--tls"], &own, &login].concat(), 1, "`ca_file`"),
+        ("no password", [&at[..], &tls, &own].concat(), 1, "password"),
+        (
+            "no variable",
+            [&at[..], &tls, &own, &["--user", "watcher", "--password-env", "NOBODY"]].concat(),
+            1,
+            "`NOBODY`",
+        ),
+        ("half a certificate", [&at[..], &tls, &own[..2]].concat(), 2, "--client-key-file"),
+        ("an authority without TLS", [&at[..], &tls[1..]].concat(), 2, "--tls"),
+        ("TLS to nobody", vec!["--tls"], 2, "--host"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gridwatch"));
+        command.arg("watch").args(&args).env("WATCH_PASSWORD", "secret").env_remove("NOBODY");
+        let output = command.output().expect("gridwatch starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(says) && output.status.code() == Some(code), "{name}: {said}");
+        assert!(!said.contains("secret"), "{name}: {said}");
+    }
+    // One who may.
+    let site = Site::with(&format!(
+        "[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nroot = \"city/grid\"\ntls = true\nca_file = \"{ca}\"\n\
+         client_cert_file = \"{cert}\"\nclient_key_file = \"{key}\"\nusername = \"watcher\"\npassword = \"secret\"\n"
+    ));
+    let _dispatch = dispatch(&site, &site.store());
+    let watch = Watch::start(&[&at[..], &tls, &own, &login].concat());
+    watch.until(&["节点 node", BASE, "online"]);
 }
 
 #[test]

@@ -102,18 +102,18 @@ pub fn run(args: &AdaptArgs) -> anyhow::Result<ExitCode> {
         bail!("nothing was collected in {}", site.display());
     }
     let Some(tuner) = tuner else {
-        println!("{} is ready for adapt.py --site", site.display());
+        say!("{} is ready for adapt.py --site", site.display())?;
         return Ok(ExitCode::SUCCESS);
     };
     let base = args.base.clone().or_else(|| Some(config.models.get(SHIPPED_MODEL)?.file.clone()));
     let base = base.context("there is no shipped model to begin with\nhint: name one with --base")?;
     let outcome = tuner.tune(&site, &base, &args.extra)?;
-    println!("{}", outcome.table());
+    say!("{}", outcome.table())?;
     if !outcome.is_better() {
-        println!("\nno better on the whole: keep the model you have (无明显改善，请保留原模型)");
+        say!("\nno better on the whole: keep the model you have (无明显改善，请保留原模型)")?;
         return Ok(ExitCode::FAILURE);
     }
-    println!("\n# in the config 配置:\n{}", config_lines(&camera, &outcome.model));
+    say!("\n# in the config 配置:\n{}", config_lines(&camera, &outcome.model))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -193,7 +193,7 @@ fn collect(
         image.save(&path).with_context(|| format!("cannot write {}", path.display()))?;
         let names: Vec<String> = standing.iter().map(|d| format!("{} {:.2}", d.class, d.score)).collect();
         if !names.is_empty() {
-            eprintln!("{}: hidden from training: {}", path.display(), names.join(", "));
+            note!("{}: hidden from training: {}", path.display(), names.join(", "));
         }
         let area: f32 = standing.iter().map(|d| d.bbox.area()).fold(0.0, f32::max);
         if area > HIDDEN_MAX {
@@ -205,11 +205,7 @@ fn collect(
             );
         }
         if place.never_free > 0.02 {
-            eprintln!(
-                "{}: {:.0} % was hardly ever free; look longer",
-                path.display(),
-                place.never_free * 100.0
-            );
+            note!("{}: {:.0} % was hardly ever free; look longer", path.display(), place.never_free * 100.0);
         }
         backgrounds.push(json!({
             "file": file, "light": place.light, "pictures": place.pictures, "noise": place.noise,
@@ -238,7 +234,7 @@ fn collect(
     let path = site.join("site.json");
     std::fs::write(&path, serde_json::to_string(&facts)?)
         .with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("{}: {} backgrounds, {} boxes that tell sizes", path.display(), backgrounds.len(), seen.len());
+    note!("{}: {} backgrounds, {} boxes that tell sizes", path.display(), backgrounds.len(), seen.len());
     Ok(())
 }
 

@@ -114,7 +114,7 @@ impl Eye<'_> {
             if said.elapsed() >= SAID_EVERY {
                 said = Instant::now();
                 let (now, all) = (began.elapsed().as_secs() / 60, time.as_secs() / 60);
-                eprintln!("{now} of {all} minutes, {} pictures held", looks.len());
+                note!("{now} of {all} minutes, {} pictures held", looks.len());
             }
         }
         if looks.len() == 0 {

@@ -5,7 +5,7 @@ mod screen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -96,9 +96,10 @@ async fn play(args: DemoArgs) -> anyhow::Result<ExitCode> {
                     Err(error) => break Err(error.into()),
                 };
                 if args.json && message.topic.contains("/incidents/") {
-                    let mut stdout = std::io::stdout().lock();
-                    stdout.write_all(&message.payload)?;
-                    stdout.write_all(b"\n")?;
+                    let said = say!("{}", String::from_utf8_lossy(&message.payload));
+                    if said.is_err() {
+                        break said;
+                    }
                 }
                 show(&message, &mut seen, &mut screen, &data)?;
             }
@@ -118,8 +119,8 @@ async fn play(args: DemoArgs) -> anyhow::Result<ExitCode> {
     stop(&mut daemon)?;
     server.stop().await;
     outcome?;
-    eprintln!("\n{}", seen.summary(ran));
-    eprintln!("图片与录像 pictures and clips: {}", data.join("evidence").display());
+    note!("\n{}", seen.summary(ran));
+    note!("图片与录像 pictures and clips: {}", data.join("evidence").display());
     if args.length.is_some() && !seen.missing().is_empty() {
         bail!("not seen opened and closed: {}\nhint: see {}", seen.missing().join(", "), log.display());
     }

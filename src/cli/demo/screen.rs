@@ -1,10 +1,11 @@
 //! The demo's terminal: lines that scroll, and below them the cameras' states, rewritten in place.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Write as _};
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::cli::console::remark;
 use crate::event::CameraStatus;
 use crate::frame::CameraState;
 
@@ -27,7 +28,7 @@ impl Screen {
     /// A line that scrolls.
     pub fn line(&mut self, text: &str) {
         self.erase();
-        eprintln!("{text}");
+        note!("{text}");
         self.draw();
     }
 
@@ -39,7 +40,7 @@ impl Screen {
             self.erase();
             self.draw();
         } else {
-            eprintln!("{text}");
+            note!("{text}");
         }
     }
 
@@ -61,7 +62,7 @@ impl Screen {
     fn erase(&mut self) {
         if self.drawn > 0 {
             // Up to the table's first line, then clear to the end of the screen.
-            eprint!("\x1b[{}A\x1b[J", self.drawn);
+            remark(format_args!("\x1b[{}A\x1b[J", self.drawn));
             self.drawn = 0;
         }
     }
@@ -73,7 +74,7 @@ impl Screen {
         let mut lines = vec![format!("\x1b[2m{}\x1b[0m", "─".repeat(78))];
         lines.extend(self.cameras.values().map(row));
         lines.push(self.clock.clone());
-        eprintln!("{}", lines.join("\n"));
+        note!("{}", lines.join("\n"));
         let _ = std::io::stderr().flush();
         self.drawn = lines.len();
     }

@@ -42,7 +42,7 @@ pub fn run(import: &Import) -> anyhow::Result<()> {
             }
         }
     }
-    println!("{count} sequences in {}", dest.display());
+    say!("{count} sequences in {}", dest.display())?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
+use super::console::print;
 use crate::eval::figures::{self, CaseResult, Figures, Row};
 use crate::eval::html::{Pictures, html};
 use crate::eval::set::{self, Labelled};
@@ -93,7 +94,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         bail!("no case of {} is {}", dir.display(), args.only.join(" or "));
     }
     for key in cases.iter().flat_map(|c| c.case.unknown_keys()).collect::<std::collections::BTreeSet<_>>() {
-        eprintln!("warning: nobody knows the key `{key}`; a case may keep anything under `notes`");
+        note!("warning: nobody knows the key `{key}`; a case may keep anything under `notes`");
     }
     let before = args.compare.as_deref().map(read_result).transpose()?;
     let player = Player::new(dir, args)?;
@@ -110,18 +111,18 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         stops: stops::rows(&results),
         cases: results,
     };
-    print!("{}", table::table(&figures));
-    if let Some(before) = &before {
-        print!("\n{}", table::comparison(&figures, before));
-    }
     if let Some(path) = &args.json {
         write(path, &serde_json::to_vec(&figures)?)?;
     }
     if let Some(path) = &args.report {
         write(path, html(&figures, &pictures, before.as_ref()).as_bytes())?;
     }
+    print(format_args!("{}", table::table(&figures)))?;
+    if let Some(before) = &before {
+        print(format_args!("\n{}", table::comparison(&figures, before)))?;
+    }
     let length_s: f64 = figures.cases.iter().map(|case| case.seconds).sum();
-    eprintln!(
+    note!(
         "{} cases, {:.2} h of material in {took_s:.1} s ({:.0} times real time)",
         figures.cases.len(),
         length_s / 3600.0,
@@ -143,7 +144,7 @@ fn passes(rows: &[Row], limits: Option<Limits>) -> ExitCode {
             [("precision", row.precision, limits.precision), ("recall", row.recall, limits.recall)]
         {
             if let Some(rate) = rate.filter(|rate| rate.share < least) {
-                eprintln!("{}: {name} {:.3} is under {least}", row.kind, rate.share);
+                note!("{}: {name} {:.3} is under {least}", row.kind, rate.share);
                 code = ExitCode::FAILURE;
             }
         }

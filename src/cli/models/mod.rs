@@ -69,18 +69,18 @@ fn parse_provider(text: &str) -> Result<Provider, String> {
 
 /// Prints the models on this machine, with their cards' facts, and the catalogue.
 pub fn list(dir: Option<&Path>) -> anyhow::Result<()> {
-    println!("On this machine 本机:");
+    say!("On this machine 本机:")?;
     let mut here = Vec::new();
     for dir in model_dirs(dir) {
         for file in onnx_files(&dir) {
-            println!("  {}", describe(&file));
+            say!("  {}", describe(&file))?;
             here.push(file);
         }
     }
     if here.is_empty() {
-        println!("  (none 无)");
+        say!("  (none 无)")?;
     }
-    println!("\nTo be fetched with `gridwatch models pull NAME` 可下载:");
+    say!("\nTo be fetched with `gridwatch models pull NAME` 可下载:")?;
     for entry in catalogue() {
         let there = here.iter().any(|f| f.file_name().is_some_and(|n| n == entry.file().as_str()));
         let mark = if there { "*" } else { " " };
@@ -88,9 +88,9 @@ pub fn list(dir: Option<&Path>) -> anyhow::Result<()> {
         let family = entry.family.to_string();
         let megabytes = entry.bytes as f64 / 1e6;
         let (name, licence) = (&entry.name, &entry.licence);
-        println!("{mark} {name:16} {family:10} {size:>8} {megabytes:6.1} MB  {licence:11} {}", entry.about);
+        say!("{mark} {name:16} {family:10} {size:>8} {megabytes:6.1} MB  {licence:11} {}", entry.about)?;
     }
-    println!("(* is on this machine already 已下载)");
+    say!("(* is on this machine already 已下载)")?;
     Ok(())
 }
 
@@ -108,47 +108,50 @@ pub fn inspect(file: &Path, provider: Provider, threads: usize) -> anyhow::Resul
     };
     let detector = match Detector::load(&model) {
         Ok(detector) => detector,
-        Err(error) => return inspect_network(&model).map_err(|_| error.into()),
+        Err(error) => return inspect_network(&model, &Network::load(&model, &[]).map_err(|_| error)?),
     };
     let card = if Card::path_for(file).exists() { "by its card" } else { "recognised from its outputs" };
     let input = detector.input();
     let names: Vec<&str> = detector.classes().iter().map(Class::as_str).collect();
-    println!("file       {}", file.display());
-    println!("sha256     {}", detector.stamp().sha256);
-    println!("name       {}", detector.stamp().name);
-    println!("family     {} ({card})", detector.family());
-    println!(
+    say!("file       {}", file.display())?;
+    say!("sha256     {}", detector.stamp().sha256)?;
+    say!("name       {}", detector.stamp().name)?;
+    say!("family     {} ({card})", detector.family())?;
+    say!(
         "input      {}x{}, {:?}, {:?}, pad {}",
-        input.width, input.height, input.colour, input.resize, input.pad
-    );
-    println!("           scale {:.6}, mean {:?}, std {:?}", input.scale, input.mean, input.std);
-    println!("classes    {}: {}", names.len(), names.join(", "));
+        input.width,
+        input.height,
+        input.colour,
+        input.resize,
+        input.pad
+    )?;
+    say!("           scale {:.6}, mean {:?}, std {:?}", input.scale, input.mean, input.std)?;
+    say!("classes    {}: {}", names.len(), names.join(", "))?;
     if !detector.classes_are_named() {
-        println!("           (no names in the file; a card beside it can give them)");
+        say!("           (no names in the file; a card beside it can give them)")?;
     }
-    println!("runtime    {}", runtime.library().display());
-    println!("providers  {:?} (built into the runtime)", runtime.providers());
+    say!("runtime    {}", runtime.library().display())?;
+    say!("providers  {:?} (built into the runtime)", runtime.providers())?;
     match detector.fallback() {
         Some(why) => {
-            println!("runs on    {:?}, because {provider:?} cannot be used: {why}", detector.provider());
+            say!("runs on    {:?}, because {provider:?} cannot be used: {why}", detector.provider())?;
         }
-        None => println!("runs on    {:?}, {threads} thread(s)", detector.provider()),
+        None => say!("runs on    {:?}, {threads} thread(s)", detector.provider())?,
     }
-    println!("inference  {:.1} ms, median of {TRIALS}", detector.measure(TRIALS, 1)?.as_secs_f64() * 1e3);
+    say!("inference  {:.1} ms, median of {TRIALS}", detector.measure(TRIALS, 1)?.as_secs_f64() * 1e3)?;
     Ok(())
 }
 
-/// The same for a network that marks falling things; fails if it is none.
-fn inspect_network(model: &Model) -> Result<(), detect::DetectError> {
-    let network = Network::load(model, &[])?;
+/// The same for a network that marks falling things.
+fn inspect_network(model: &Model, network: &Network) -> anyhow::Result<()> {
     let (width, height) = network.size();
-    println!("file       {}", model.file.display());
+    say!("file       {}", model.file.display())?;
     if let Some(card) = NetworkCard::beside(&model.file)? {
-        println!("name       {} ({})", card.name, card.licence);
-        println!("sha256     {}", card.sha256);
+        say!("name       {} ({})", card.name, card.licence)?;
+        say!("sha256     {}", card.sha256)?;
     }
-    println!("task       marks falling things; `candidates` of a camera may name it");
-    println!("input      {width}x{height}, five grey pictures and their median");
+    say!("task       marks falling things; `candidates` of a camera may name it")?;
+    say!("input      {width}x{height}, five grey pictures and their median")?;
     Ok(())
 }
 
@@ -175,8 +178,8 @@ pub fn pull(name: &str, dir: Option<&Path>) -> anyhow::Result<()> {
     let file = detect::pull(entry, dir.unwrap_or(usual), |done| bar.set_position(done))?;
     bar.finish_and_clear();
     let file = std::path::absolute(&file).unwrap_or(file);
-    println!("{} ({}, sha256 verified)", file.display(), entry.licence);
-    println!("use it with: [models.{name}] file = \"{}\"", file.display());
+    say!("{} ({}, sha256 verified)", file.display(), entry.licence)?;
+    say!("use it with: [models.{name}] file = \"{}\"", file.display())?;
     Ok(())
 }
 

@@ -30,10 +30,15 @@ struct Trial {
 /// Measures the model and its int8 twin with several thread counts and batches; prints the table and what to write into the config.
 pub fn run(file: &Path, provider: Provider) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    println!(
+    say!(
         "{:32} {:>7} {:>5} {:>10} {:>12} {:>12}",
-        "model 模型", "threads", "batch", "ms/picture", "CPU ms/pict.", "pictures/s"
-    );
+        "model 模型",
+        "threads",
+        "batch",
+        "ms/picture",
+        "CPU ms/pict.",
+        "pictures/s"
+    )?;
     let mut trials = Vec::new();
     for file in [Some(file.to_owned()), twin(file)].into_iter().flatten() {
         for threads in [1, 2, 4, 8].into_iter().filter(|&n| n == 1 || n <= cores) {
@@ -43,8 +48,7 @@ pub fn run(file: &Path, provider: Provider) -> anyhow::Result<()> {
             }
         }
     }
-    advise(&trials, provider, cores);
-    Ok(())
+    advise(&trials, provider, cores)
 }
 
 /// The int8 twin beside a model, if there is one.
@@ -66,7 +70,7 @@ fn measure(file: &Path, provider: Provider, threads: usize, trials: &mut Vec<Tri
     };
     let detector = Detector::load(&model)?;
     if let (Some(why), 1) = (detector.fallback(), threads) {
-        println!("({provider:?} cannot be used: {why}; measured on the CPU)");
+        say!("({provider:?} cannot be used: {why}; measured on the CPU)")?;
     }
     let mut batch = 1;
     while batch <= detector.batch_max() {
@@ -86,10 +90,12 @@ fn measure(file: &Path, provider: Provider, threads: usize, trials: &mut Vec<Tri
             per_s: pictures / began.elapsed().as_secs_f64(),
         };
         let name = trial.file.file_name().unwrap_or_default().to_string_lossy();
-        println!(
+        say!(
             "{name:32} {threads:>7} {batch:>5} {:>10.1} {:>12.1} {:>12.1}",
-            trial.ms, trial.cpu_ms, trial.per_s
-        );
+            trial.ms,
+            trial.cpu_ms,
+            trial.per_s
+        )?;
         trials.push(trial);
         batch *= 2;
     }
@@ -97,22 +103,21 @@ fn measure(file: &Path, provider: Provider, threads: usize, trials: &mut Vec<Tri
 }
 
 /// With more cameras than compute it is processor time per picture that counts on a CPU, and throughput on a GPU.
-fn advise(trials: &[Trial], provider: Provider, cores: usize) {
+fn advise(trials: &[Trial], provider: Provider, cores: usize) -> anyhow::Result<()> {
     let cost = |trial: &&Trial| if provider == Provider::Cpu { trial.cpu_ms } else { 1e3 / trial.per_s };
-    let Some(best) = trials.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))) else { return };
+    let Some(best) = trials.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))) else { return Ok(()) };
     let plain = &trials[0];
     let best = if cost(&best) < (1.0 - WORTH) * cost(&plain) { best } else { plain };
-    println!("\nMost economical 最省算力:");
-    println!("  file = \"{}\"", best.file.display());
-    println!("  threads = {}", best.threads);
-    println!("  batch_max = {}", best.batch);
+    say!("\nMost economical 最省算力:")?;
+    say!("  file = \"{}\"", best.file.display())?;
+    say!("  threads = {}", best.threads)?;
+    say!("  batch_max = {}", best.batch)?;
     if best.file != plain.file {
-        println!("(an int8 twin finds a little less: its card says how much 量化模型略有损失，见其模型卡)");
+        say!("(an int8 twin finds a little less: its card says how much 量化模型略有损失，见其模型卡)")?;
     }
     if provider == Provider::Cpu {
         let all = cores as f64 * 1e3 / best.cpu_ms;
-        println!(
-            "{all:.0} pictures/s on all {cores} cores if nothing else ran; decoding comes on top 不含解码"
-        );
+        say!("{all:.0} pictures/s on all {cores} cores if nothing else ran; decoding comes on top 不含解码")?;
     }
+    Ok(())
 }
