@@ -410,7 +410,7 @@ pub struct Fault {
 #[serde(deny_unknown_fields)]
 pub struct PollCommand {
     /// What all replies carry, new for each poll: ASCII letters, digits, `-`, `_`, `.`, at most 64. The same id again is the
-    /// same poll.
+    /// same poll: if it is over, its last word comes again.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
     pub id: String,
     /// All cameras of this group, in the order of the config.

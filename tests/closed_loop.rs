@@ -60,7 +60,7 @@ fn the_platform_answers_asks_and_orders() {
     );
     std::fs::write(&config, &text).unwrap();
     let platform = Listener::start(broker.port, &format!("{BASE}/#"));
-    let _daemon = Service::start(&config);
+    let daemon = Service::start(&config);
 
     let opened = platform.until(|heard| phase(heard, "opened")).pop().unwrap().json();
     let incident = opened["data"]["incident"].as_str().unwrap().to_owned();
@@ -101,6 +101,30 @@ fn the_platform_answers_asks_and_orders() {
     assert_eq!(done("reload", "c3")["refused"], "failed");
 
     // Disarmed: the next car is nobody's business.
-    broker.publish(&format!("{BASE}/command/disarm"), br#"{"id":"c4","camera":"gate"}"#, false);
-    assert_eq!(done("disarm", "c4")["outcome"], "done");
+    let disarm = || {
+        broker.publish(
+            &format!("{BASE}/command/disarm"),
+            br#"{"id":"c4","camera":"gate","for_s":3600}"#,
+            false,
+        );
+        done("disarm", "c4")
+    };
+    let disarmed = disarm();
+    assert_eq!(disarmed["outcome"], "done");
+
+    // Killed. What comes again, because somebody did not hear, is answered as before and not done once more.
+    drop(daemon);
+    std::fs::write(&config, &text).unwrap();
+    let _daemon = Service::start(&config);
+    let arm = |id: &str| {
+        let order = format!(r#"{{"id":"{id}","camera":"gate"}}"#);
+        broker.publish(&format!("{BASE}/command/arm"), order.as_bytes(), false);
+        done("arm", id)["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(arm("c5").starts_with("1 of 1 "));
+    assert_eq!(disarm(), disarmed);
+    assert!(arm("c6").starts_with("0 of 1 "), "it was not disarmed again");
+    assert!(arm("c5").starts_with("1 of 1 "), "as before");
+    broker.publish(&format!("{BASE}/command/reload"), br#"{"id":"c3"}"#, false);
+    assert_eq!(done("reload", "c3")["refused"], "failed", "as before: the config is whole now");
 }

@@ -355,13 +355,11 @@ impl Daemon {
             }
         };
         let Some(dispatch) = &self.dispatch else { return };
-        dispatch.answer(
-            name,
-            match done {
-                Ok(detail) => CommandReply::done(id, detail),
-                Err(detail) => CommandReply::refused(Some(id), Refusal::Failed, detail),
-            },
-        );
+        let reply = match done {
+            Ok(detail) => CommandReply::done(id, detail),
+            Err(detail) => CommandReply::refused(Some(id), Refusal::Failed, detail),
+        };
+        tokio::task::block_in_place(|| dispatch.answer(name, &reply));
     }
 
     /// Reads the config file, puts it in force as far as it can be, and says what came of it.

@@ -287,7 +287,8 @@ impl Work<'_> {
     /// Ends the poll when every camera has been answered for.
     fn end_poll(&mut self) {
         if let Some(Poll { id, answered, missing, .. }) = self.poll.take_if(|poll| poll.waiting.is_empty()) {
-            self.reply(PollReply::Done(PollDone { id, done: true, answered, missing }));
+            let last = PollReply::Done(PollDone { id, done: true, answered, missing });
+            tokio::task::block_in_place(|| self.reply(last)); // It is written down.
         }
     }
 

@@ -1,12 +1,12 @@
 //! What the platform asks the node to do, as it comes in: read, checked against the config, carried out or handed on.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::pace::{Pace, per_minute};
@@ -19,7 +19,7 @@ use crate::event::command::{
 use crate::event::{CheckedPoll, PollCommand, PollRefused, PollReply};
 use crate::frame::CameraId;
 use crate::observation::ZoneId;
-use crate::store::{Disarmed, RecheckAsked, RecheckAsker, Store, StoreError};
+use crate::store::{Answered, Disarmed, RecheckAsked, RecheckAsker, Store, StoreError};
 
 /// Longest command that is read: 4,000 cameras by name.
 const COMMAND_BYTES_MAX: usize = 256 << 10;
@@ -29,8 +29,6 @@ const ID_BYTES_MAX: usize = 64;
 const WAITING_MAX: usize = 4;
 /// Commands for the daemon that may wait: it takes them at once, or is stuck.
 const ORDERS_MAX: usize = 16;
-/// Ids that are remembered, so that a command that comes twice (QoS 1) is carried out once.
-const IDS_MAX: usize = 256;
 
 /// Commands on their way in.
 #[derive(Debug)]
@@ -55,9 +53,16 @@ struct Known {
 struct State {
     pace: Pace,
     /// Polls and snapshots that are not done, by id.
-    open: BTreeMap<String, CommandName>,
-    /// Ids carried out, latest last.
-    ids: VecDeque<(CommandName, String)>,
+    polls: BTreeMap<String, CommandName>,
+    /// What else the daemon has not answered yet.
+    orders: BTreeSet<(CommandName, String)>,
+}
+
+impl State {
+    /// Whether this is at work, and will be answered.
+    fn is_open(&self, name: CommandName, id: &str) -> bool {
+        self.polls.get(id) == Some(&name) || self.orders.contains(&(name, id.to_owned()))
+    }
 }
 
 /// A queue whose other end is given out once.
@@ -125,8 +130,9 @@ impl Commands {
         self.orders.receiver()
     }
 
-    /// Reads a command and carries it out or hands it on; gives what is to be said at once. What cannot be carried out is refused and
-    /// never comes again; only when the store fails (an error) should the broker keep it.
+    /// Reads a command and carries it out or hands it on; gives what is to be said at once. One that was carried out already, also
+    /// by a process before this one, is answered as it was. What cannot be carried out is refused and never comes again; only
+    /// when the store fails (an error) should the broker keep it.
     pub fn take(
         &self,
         name: CommandName,
@@ -142,26 +148,22 @@ impl Commands {
             return Ok(None);
         }
         let id = id_of(payload);
-        {
-            let mut state = self.lock();
-            if let Some(id) = &id
-                && state.ids.iter().any(|(of, known)| *of == name && known == id)
-            {
-                return Ok(None); // QoS 1: it came twice.
+        if let Some(id) = &id {
+            if self.lock().is_open(name, id) {
+                return Ok(None); // Its answer is on the way.
             }
-            if !state.pace.allows(name, now) {
-                let detail = format!("more than {} of them in a minute", per_minute(name));
-                return Ok(Some(refusal(name, id, Refusal::Busy, detail)));
+            if let Some(reply) = self.store.reply_to(name, id)? {
+                tracing::info!(id, "command {} came again and is answered as before", name.as_str());
+                return Ok(Some(Reply::Command(name, reply)));
             }
         }
+        if !self.lock().pace.allows(name, now) {
+            let detail = format!("more than {} of them in a minute", per_minute(name));
+            return Ok(Some(refusal(name, id, Refusal::Busy, detail)));
+        }
         match self.carry_out(name, payload) {
-            Ok((id, reply)) => {
+            Ok(reply) => {
                 tracing::info!(id, "command {}", name.as_str());
-                let mut state = self.lock();
-                if state.ids.len() >= IDS_MAX {
-                    state.ids.pop_front();
-                }
-                state.ids.push_back((name, id));
                 Ok(reply.map(|reply| Reply::Command(name, reply)))
             }
             Err(Not::Refused(why, detail)) => Ok(Some(refusal(name, id, why, detail))),
@@ -169,22 +171,26 @@ impl Commands {
         }
     }
 
-    /// The command's id, and what is to be said at once.
-    fn carry_out(&self, name: CommandName, payload: &[u8]) -> Result<(String, Option<CommandReply>), Not> {
+    /// What is to be said at once, JSON.
+    fn carry_out(&self, name: CommandName, payload: &[u8]) -> Result<Option<String>, Not> {
         Ok(match name {
             CommandName::Poll => {
                 let command: PollCommand = read(name, payload)?;
                 let cameras = self.polled(&command)?;
-                (self.poll(name, command.id, cameras)?, None)
+                self.poll(name, command.id, cameras)?;
+                None
             }
             CommandName::Snapshot => {
                 let SnapshotCommand { id, camera } = read(name, payload)?;
                 self.check_camera(&camera)?;
-                (self.poll(name, id, vec![camera])?, None)
+                self.poll(name, id, vec![camera])?;
+                None
             }
             CommandName::Recheck => {
                 let RecheckCommand { id, incident } = read(name, payload)?;
-                let asked = self.store.ask_recheck(incident, RecheckAsker::Command { id: id.clone() })?;
+                let reply = CommandReply::accepted(id.clone(), "the place will be looked at again");
+                let answered = Answered::new(name, &id, &reply);
+                let asked = self.store.ask_recheck(incident, RecheckAsker::Command(answered.clone()))?;
                 let refused = |why, detail: &str| Not::Refused(why, detail.to_owned());
                 match asked {
                     RecheckAsked::Waits => {}
@@ -195,16 +201,17 @@ impl Commands {
                         return Err(refused(Refusal::UnknownIncident, "no such incident here"));
                     }
                 }
-                let reply = CommandReply::accepted(id.clone(), "the place will be looked at again");
-                (id, Some(reply))
+                Some(answered.reply)
             }
             CommandName::Arm => {
                 let ArmCommand { id, camera, zone } = read(name, payload)?;
                 let zones = self.zones(&camera, zone.as_ref())?;
                 let of = zones.len();
-                let armed = self.store.arm(&camera, zones)?;
-                let detail = format!("{armed} of {of} zones were disarmed and are watched again");
-                (id.clone(), Some(CommandReply::done(id, detail)))
+                let answered = self.store.arm(&camera, zones, move |armed| {
+                    let detail = format!("{armed} of {of} zones were disarmed and are watched again");
+                    Answered::new(name, &id, &CommandReply::done(id.clone(), detail))
+                })?;
+                Some(answered.reply)
             }
             CommandName::Disarm => {
                 let DisarmCommand { id, camera, zone, for_s } = read(name, payload)?;
@@ -218,37 +225,46 @@ impl Commands {
                 let until =
                     until.map_or_else(|| "until they are armed".into(), |at| format!("until {at:.0}"));
                 let detail = format!("{} zones are disarmed {until}", zones.len());
-                self.store.disarm(zones)?;
-                (id.clone(), Some(CommandReply::done(id, detail)))
+                let answered = Answered::new(name, &id, &CommandReply::done(id.clone(), detail));
+                self.store.disarm(zones, answered.clone())?;
+                Some(answered.reply)
             }
             CommandName::Reload => {
                 let ReloadCommand { id } = read(name, payload)?;
-                self.orders.send(Command::Reload { id: id.clone() })?;
-                (id.clone(), Some(CommandReply::accepted(id, "the config will be read anew")))
+                self.order(name, &id, Command::Reload { id: id.clone() })?;
+                Some(said(&CommandReply::accepted(id, "the config will be read anew")))
             }
             CommandName::ConfirmView => {
                 let ConfirmViewCommand { id, camera } = read(name, payload)?;
                 self.check_camera(&camera)?;
-                self.orders.send(Command::ConfirmView { id: id.clone(), camera })?;
-                (id.clone(), Some(CommandReply::accepted(id, "its zones will be watched as it looks now")))
+                self.order(name, &id, Command::ConfirmView { id: id.clone(), camera })?;
+                Some(said(&CommandReply::accepted(id, "its zones will be watched as it looks now")))
             }
         })
     }
 
-    /// Queues a poll, or a snapshot, which is a poll of one.
-    fn poll(&self, name: CommandName, id: String, cameras: Vec<CameraId>) -> Result<String, Not> {
+    /// Hands something on to the daemon.
+    fn order(&self, name: CommandName, id: &str, command: Command) -> Result<(), Not> {
         let mut state = self.lock();
-        if state.open.len() > WAITING_MAX {
+        self.orders.send(command)?;
+        state.orders.insert((name, id.to_owned()));
+        Ok(())
+    }
+
+    /// Queues a poll, or a snapshot, which is a poll of one.
+    fn poll(&self, name: CommandName, id: String, cameras: Vec<CameraId>) -> Result<(), Not> {
+        let mut state = self.lock();
+        if state.polls.len() > WAITING_MAX {
             let detail = format!("one poll is running, {WAITING_MAX} are waiting");
             return Err(Not::Refused(Refusal::Busy, detail));
         }
-        if state.open.contains_key(&id) {
+        if state.polls.contains_key(&id) {
             let detail = "a poll or snapshot of this id is not done yet".to_owned();
             return Err(Not::Refused(Refusal::Busy, detail));
         }
         self.polls.send(CheckedPoll { id: id.clone(), cameras })?;
-        state.open.insert(id.clone(), name);
-        Ok(id)
+        state.polls.insert(id, name);
+        Ok(())
     }
 
     /// The cameras that a poll asks for, each once.
@@ -308,12 +324,22 @@ impl Commands {
             PollReply::Done(done) => Some(&done.id),
             PollReply::Refused(refused) => refused.id.as_ref(),
         };
-        let mut state = self.lock();
-        let open = id.and_then(|id| state.open.get(id)).copied();
-        if let PollReply::Done(done) = reply {
-            state.open.remove(&done.id);
+        id.and_then(|id| self.lock().polls.get(id).copied()).unwrap_or(CommandName::Poll)
+    }
+
+    /// What was handed on has been done, or tried. Gives the reply as it is published, now and if the command comes again.
+    pub fn done(&self, name: CommandName, id: &str, reply: &impl Serialize) -> String {
+        let answered = Answered::new(name, id, reply);
+        let reply = answered.reply.clone();
+        if let Err(error) = self.store.remember_command(answered) {
+            tracing::error!(id, "if this command comes again it will be carried out again: {error}");
         }
-        open.unwrap_or(CommandName::Poll)
+        let mut state = self.lock();
+        match name {
+            CommandName::Poll | CommandName::Snapshot => _ = state.polls.remove(id),
+            _ => _ = state.orders.remove(&(name, id.to_owned())),
+        }
+        reply
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -344,8 +370,14 @@ fn refusal(name: CommandName, id: Option<String>, why: Refusal, detail: String) 
         CommandName::Poll | CommandName::Snapshot => {
             Reply::Poll(name, PollReply::Refused(PollRefused { id, refused: why, detail }))
         }
-        _ => Reply::Command(name, CommandReply::refused(id, why, detail)),
+        _ => Reply::Command(name, said(&CommandReply::refused(id, why, detail))),
     }
+}
+
+/// A reply as it is published.
+fn said(reply: &CommandReply) -> String {
+    // It has no maps with odd keys.
+    serde_json::to_string(reply).unwrap_or_default()
 }
 
 fn is_sound(id: &str) -> bool {
@@ -464,7 +496,10 @@ mod tests {
                 let (id, detail) = match &reply {
                     None => continue,
                     Some(Reply::Poll(_, PollReply::Refused(refused))) => (refused.id.clone(), refused.detail.clone()),
-                    Some(Reply::Command(_, reply)) => (reply.id.clone(), reply.detail.clone()),
+                    Some(Reply::Command(_, reply)) => {
+                        let reply: CommandReply = serde_json::from_str(reply).expect("a reply");
+                        (reply.id, reply.detail)
+                    }
                     other => panic!("no such answer to a command: {other:?}"),
                 };
                 prop_assert!(id.is_none_or(|id| is_sound(&id)));

@@ -215,14 +215,21 @@ impl Dispatch {
         self.shared.commands.orders()
     }
 
-    /// Answers a command; never waits.
-    pub fn answer(&self, name: CommandName, reply: CommandReply) {
+    /// Answers a command that was handed out, once and for all: this is also what it is answered if it comes again. Waits for the
+    /// disk.
+    pub fn answer(&self, name: CommandName, reply: &CommandReply) {
+        let id = reply.id.as_deref().unwrap_or_default();
+        let reply = self.shared.commands.done(name, id, reply);
         self.shared.answer(Reply::Command(name, reply));
     }
 
-    /// Answers a poll; never waits. A picture is read from the data directory when it is sent, and its topic is filled in.
+    /// Answers a poll. A picture is read from the data directory when it is sent, and its topic is filled in. The last word,
+    /// [`PollReply::Done`], waits for the disk: it is what the poll is answered if it comes again.
     pub fn reply(&self, reply: PollReply) {
         let name = self.shared.commands.asked_as(&reply);
+        if let PollReply::Done(done) = &reply {
+            self.shared.commands.done(name, &done.id, &reply);
+        }
         self.shared.answer(Reply::Poll(name, reply));
     }
 

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::connection::unless_refused;
 use super::mqtt::{Connection, MqttError, Outbound, PACKET_BYTES_MAX};
 use super::{Shared, json};
-use crate::event::command::{CommandName, CommandReply};
+use crate::event::command::CommandName;
 use crate::event::topic::Topics;
 use crate::event::{PollReply, VerdictReply};
 
@@ -24,8 +24,8 @@ const REPLY_AGE_MAX: Duration = Duration::from_secs(60);
 pub(super) enum Reply {
     /// To a poll or a snapshot.
     Poll(CommandName, PollReply),
-    /// To any other command.
-    Command(CommandName, CommandReply),
+    /// To any other command, or to one that came again: JSON.
+    Command(CommandName, String),
     Verdict(VerdictReply),
 }
 
@@ -102,7 +102,10 @@ fn messages(topics: &Topics, data_dir: &Path, reply: &Reply) -> Vec<Outbound> {
     let (topic, picture) = match reply {
         Reply::Poll(name, PollReply::Picture(picture)) => (topics.reply(*name), picture),
         Reply::Poll(name, reply) => return vec![plain(topics.reply(*name), reply)],
-        Reply::Command(name, reply) => return vec![plain(topics.reply(*name), reply)],
+        Reply::Command(name, reply) => {
+            let payload = reply.clone().into_bytes();
+            return vec![Outbound { topic: topics.reply(*name), payload, retained: false }];
+        }
         Reply::Verdict(reply) => return vec![plain(topics.verdict_reply(), reply)],
     };
     let mut picture = picture.clone();

@@ -69,7 +69,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotCommand {
-    /// What all replies carry, new for each command: ASCII letters, digits, `-`, `_`, `.`, at most 64. The same id again is the same command.
+    /// What all replies carry, new for each command: ASCII letters, digits, `-`, `_`, `.`, at most 64. The same id again is the same command: it is answered as before.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
     pub id: String,
     /// Which camera.

@@ -200,7 +200,7 @@ fn asyncapi() -> Value {
             "pollCommand": channel(
                 format!("{node}/command/poll"),
                 "Asks for one fresh picture of each camera of a group, or of those named. Not to be retained. One poll runs, \
-                 four may wait; the same id again is the same poll.",
+                 four may wait; the same id again is the same poll, of which only the last word comes again.",
                 "pollCommand",
                 parameters(&[]),
             ),
@@ -277,7 +277,7 @@ fn asyncapi() -> Value {
         document["channels"][&ask] = channel(format!("{node}/command/{name}"), &said, &ask, parameters(&[]));
         document["channels"][&reply] = channel(
             format!("{node}/reply/{name}"),
-            "What became of the command.",
+            "What became of the command; said again if the command comes again, also after a restart (the newest 4,000 are remembered).",
             "commandReply",
             parameters(&[]),
         );

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
+use super::command::{self, Answered};
 use crate::frame::CameraId;
 use crate::observation::ZoneId;
 
@@ -17,8 +18,8 @@ pub struct Disarmed {
     pub until: Option<Timestamp>,
 }
 
-/// Disarms zones, over what was said of them before.
-pub(super) fn disarm(db: &mut Connection, zones: &[Disarmed]) -> rusqlite::Result<()> {
+/// Disarms zones, over what was said of them before, for a command.
+pub(super) fn disarm(db: &mut Connection, zones: &[Disarmed], answered: &Answered) -> rusqlite::Result<()> {
     let change = db.transaction()?;
     for Disarmed { camera, zone, until } in zones {
         change.execute(
@@ -26,11 +27,17 @@ pub(super) fn disarm(db: &mut Connection, zones: &[Disarmed]) -> rusqlite::Resul
             params![camera.as_str(), &*zone.0, until.map(|until| until.to_string())],
         )?;
     }
+    command::put(&change, answered)?;
     change.commit()
 }
 
-/// Arms zones; how many of them were disarmed.
-pub(super) fn arm(db: &mut Connection, camera: &CameraId, zones: &[ZoneId]) -> rusqlite::Result<usize> {
+/// Arms zones for a command, which is answered by how many of them were disarmed.
+pub(super) fn arm(
+    db: &mut Connection,
+    camera: &CameraId,
+    zones: &[ZoneId],
+    answer: impl FnOnce(usize) -> Answered,
+) -> rusqlite::Result<Answered> {
     let change = db.transaction()?;
     let mut armed = 0;
     for zone in zones {
@@ -39,8 +46,10 @@ pub(super) fn arm(db: &mut Connection, camera: &CameraId, zones: &[ZoneId]) -> r
             params![camera.as_str(), &*zone.0],
         )?;
     }
+    let answered = answer(armed);
+    command::put(&change, &answered)?;
     change.commit()?;
-    Ok(armed)
+    Ok(answered)
 }
 
 /// All of them, also those whose time is over.

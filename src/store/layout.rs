@@ -119,6 +119,16 @@ pub(super) const MIGRATIONS: &[&str] = &[
     DROP INDEX outbox_kind;
     CREATE INDEX outbox_gives_way ON outbox (rank, level, id);
 ",
+    "
+    -- Commands that were carried out and what was said of them; AUTOINCREMENT: the newest have the highest numbers.
+    CREATE TABLE command (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        name   TEXT NOT NULL,
+        id     TEXT NOT NULL,
+        reply  TEXT NOT NULL,
+        UNIQUE (name, id)
+    ) STRICT;
+",
 ];
 
 /// The newest layout this program knows.

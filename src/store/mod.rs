@@ -4,6 +4,7 @@
 //! outbox, which a power cut may undo. One thread writes; everybody else holds a [`Store`] and waits for the answer. An
 //! incident's state and the messages that announce it are written in one transaction, so neither exists without the other.
 
+mod command;
 mod disarmed;
 mod error;
 mod follow;
@@ -26,6 +27,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub use command::Answered;
 pub use disarmed::Disarmed;
 pub use error::StoreError;
 pub use follow::Follower;
@@ -36,6 +38,7 @@ pub use record::Citation;
 pub use verdict::{Decided, Precision, StoredVerdict, Taken};
 
 use crate::config::Level;
+use crate::event::command::CommandName;
 use crate::event::{Incident, Phase, Verdict, VerdictOutcome};
 use crate::frame::CameraId;
 use crate::observation::ZoneId;
@@ -328,21 +331,46 @@ impl Store {
         Ok(finished)
     }
 
-    /// Disarms zones, over what was said of them before.
-    pub fn disarm(&self, zones: Vec<Disarmed>) -> Result<(), StoreError> {
+    /// Disarms zones, over what was said of them before, for a command that is remembered in the same transaction.
+    pub fn disarm(&self, zones: Vec<Disarmed>, answered: Answered) -> Result<(), StoreError> {
         let path = self.writer.path.clone();
-        self.call(move |db| disarmed::disarm(db, &zones).map_err(|e| StoreError::of(path, e)))?;
+        self.call(move |db| disarmed::disarm(db, &zones, &answered).map_err(|e| StoreError::of(path, e)))?;
         self.writer.decisions.fetch_add(1, Ordering::Release);
         Ok(())
     }
 
-    /// Arms zones; how many of them were disarmed.
-    pub fn arm(&self, camera: &CameraId, zones: Vec<ZoneId>) -> Result<usize, StoreError> {
+    /// Arms zones for a command that is remembered in the same transaction; `answer` is told how many of them were disarmed.
+    pub fn arm(
+        &self,
+        camera: &CameraId,
+        zones: Vec<ZoneId>,
+        answer: impl FnOnce(usize) -> Answered + Send + 'static,
+    ) -> Result<Answered, StoreError> {
         let (camera, path) = (camera.clone(), self.writer.path.clone());
-        let armed =
-            self.call(move |db| disarmed::arm(db, &camera, &zones).map_err(|e| StoreError::of(path, e)))?;
+        let answered = self.call(move |db| {
+            disarmed::arm(db, &camera, &zones, answer).map_err(|e| StoreError::of(path, e))
+        })?;
         self.writer.decisions.fetch_add(1, Ordering::Release);
-        Ok(armed)
+        Ok(answered)
+    }
+
+    /// Remembers a command whose work leaves nothing in the store; arming, disarming and re-checks remember themselves.
+    pub fn remember_command(&self, answered: Answered) -> Result<(), StoreError> {
+        let path = self.writer.path.clone();
+        self.call(move |db| {
+            let put = |db: &mut Connection| {
+                let change = db.transaction()?;
+                command::put(&change, &answered)?;
+                change.commit()
+            };
+            put(db).map_err(|e| StoreError::of(path, e))
+        })
+    }
+
+    /// What was said of a command that was carried out, JSON, if it is one of the newest 4,000.
+    pub fn reply_to(&self, name: CommandName, id: &str) -> Result<Option<String>, StoreError> {
+        let id = id.to_owned();
+        self.call(move |db| command::reply(db, name, &id).map_err(StoreError::Sql))
     }
 
     /// Zones that are disarmed, also those whose time is over.

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::StoreError;
+use super::command::{self, Answered};
 use super::record::parse;
 use crate::event::Incident;
 
@@ -19,11 +20,8 @@ pub enum RecheckAsker {
         /// Its case number.
         case_id: Option<String>,
     },
-    /// A command.
-    Command {
-        /// Its id.
-        id: String,
-    },
+    /// A command, with what is said of it if the re-check waits.
+    Command(Answered),
 }
 
 /// What became of asking for a re-check.
@@ -70,7 +68,7 @@ pub(super) fn ask(
     }
     let (case_id, command) = match asker {
         RecheckAsker::Verdict { case_id } => (case_id.as_deref(), None),
-        RecheckAsker::Command { id } => (None, Some(id.as_str())),
+        RecheckAsker::Command(answered) => (None, Some(answered.id.as_str())),
     };
     change.execute(
         "INSERT INTO recheck (incident, command, case_id, asked) VALUES (?, ?, ?, ?)
@@ -78,6 +76,9 @@ pub(super) fn ask(
             SET command = COALESCE(excluded.command, command), case_id = COALESCE(excluded.case_id, case_id)",
         params![id, command, case_id, Timestamp::now().to_string()],
     )?;
+    if let RecheckAsker::Command(answered) = asker {
+        command::put(change, answered)?;
+    }
     Ok(RecheckAsked::Waits)
 }
 

@@ -295,7 +295,8 @@ fn precision_counts_the_last_verdict_of_each_incident() {
 fn rechecks_are_bounded_and_go_with_their_statement() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path()).expect("a store");
-    let asker = |n: usize| RecheckAsker::Command { id: n.to_string() };
+    let asker =
+        |n: usize| RecheckAsker::Command(Answered::new(CommandName::Recheck, &n.to_string(), &"accepted"));
     let many: Vec<_> = (0..257).map(|_| incident("a", Phase::Closed)).collect();
     let entries = many.iter().map(|incident| Entry { incident: incident.clone(), messages: Vec::new() });
     store.write(entries.collect(), Vec::new()).expect("written");
@@ -319,6 +320,38 @@ fn rechecks_are_bounded_and_go_with_their_statement() {
     assert!(!store.finish_recheck(pending[3].number, said).expect("no error"), "said once");
     assert_eq!(topics(&store), ["said"]);
     assert_eq!(store.pending_rechecks().expect("read").len(), 255);
+}
+
+#[test]
+fn commands_are_remembered_over_a_restart_the_newest_longest() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("a store");
+    let said = |name, id: &str, what: &str| Answered::new(name, id, &what);
+    let (camera, zones): (CameraId, Vec<ZoneId>) = ("gate".into(), vec!["lane".into()]);
+    let disarmed = vec![Disarmed { camera: camera.clone(), zone: zones[0].clone(), until: None }];
+    store.disarm(disarmed, said(CommandName::Disarm, "1", "shut")).expect("written");
+    let answer = |armed: usize| Answered::new(CommandName::Arm, "1", &armed);
+    assert_eq!(store.arm(&camera, zones, answer).expect("written").reply, "1");
+    for what in ["tried", "done"] {
+        store.remember_command(said(CommandName::Reload, "1", what)).expect("written");
+    }
+    drop(store);
+
+    let store = Store::open(dir.path()).expect("a store");
+    let reply = |name, id: &str| store.reply_to(name, id).expect("read");
+    assert_eq!(reply(CommandName::Disarm, "1").as_deref(), Some("\"shut\""));
+    assert_eq!(reply(CommandName::Arm, "1").as_deref(), Some("1"));
+    assert_eq!(reply(CommandName::Reload, "1").as_deref(), Some("\"done\""));
+    assert_eq!(reply(CommandName::Snapshot, "1"), None, "ids are a name's own");
+    let polls: Vec<_> = (0..3_998).map(|n| said(CommandName::Poll, &n.to_string(), "done")).collect();
+    let put = move |db: &mut Connection| {
+        let change = db.transaction()?;
+        polls.iter().try_for_each(|poll| command::put(&change, poll))?;
+        change.commit()
+    };
+    store.call(move |db| put(db).map_err(StoreError::Sql)).expect("written");
+    assert_eq!((reply(CommandName::Disarm, "1"), reply(CommandName::Arm, "1")), (None, None));
+    assert!(reply(CommandName::Reload, "1").is_some() && reply(CommandName::Poll, "0").is_some());
 }
 
 #[test]

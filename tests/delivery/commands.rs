@@ -108,15 +108,21 @@ fn what_the_daemon_is_to_do_reaches_it_once_and_is_answered() {
         commands.blocking_recv(),
         Some(Command::ConfirmView { id: "1".into(), camera: "gate".into() })
     );
-    dispatch.answer(CommandName::Reload, CommandReply::refused(Some("1".into()), Refusal::Failed, "line 3"));
+    dispatch.answer(CommandName::Reload, &CommandReply::refused(Some("1".into()), Refusal::Failed, "line 3"));
     let failed = reply(&listener, "reload");
     assert_eq!((&failed["outcome"], &failed["refused"]), (&json!("refused"), &json!("failed")));
+    ask(&broker, "reload", &json!({"id": "1"}));
+    assert_eq!(reply(&listener, "reload"), failed, "as before");
+    assert!(commands.try_recv().is_err(), "and not again");
 
     // A snapshot is a poll of one, answered where it was asked for.
     ask(&broker, "snapshot", &json!({"id": "s", "camera": "tower"}));
     assert_eq!(polls.blocking_recv(), Some(CheckedPoll { id: "s".into(), cameras: vec!["tower".into()] }));
     dispatch.reply(PollReply::Done(PollDone { id: "s".into(), done: true, answered: 0, missing: 1 }));
     assert_eq!(reply(&listener, "snapshot")["done"], true);
+    ask(&broker, "snapshot", &json!({"id": "s", "camera": "tower"}));
+    assert_eq!(reply(&listener, "snapshot")["done"], true, "only the last word again");
+    assert!(polls.try_recv().is_err());
 
     // What became of a reload is in the node's status, and what the new config has can be named.
     let other =
