@@ -4,20 +4,28 @@
 
 pub mod command;
 pub mod mirror;
+mod poll;
+mod recheck;
 pub mod schema;
+mod status;
 pub mod topic;
+mod verdict;
 
-use std::collections::BTreeMap;
-
-use command::Refusal;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use poll::{
+    CheckedPoll, PollCommand, PollDone, PollMiss, PollMissing, PollPicture, PollRefused, PollReply,
+};
+pub use recheck::{Recheck, RecheckOutcome};
+pub use status::{CameraStatus, Fault, NodeState, NodeStatus, Reloaded};
+pub use verdict::{Verdict, VerdictKind, VerdictOutcome, VerdictReply};
+
 use crate::config::{Level, Place, Text};
 use crate::detection::{Class, ModelStamp};
-use crate::frame::{CameraId, CameraState, Clock};
+use crate::frame::{CameraId, Clock};
 use crate::geometry::{BBox, Point};
 use crate::observation::ZoneId;
 
@@ -276,292 +284,4 @@ pub struct EvidenceRef {
     /// Topic of the message that carried it, if it was published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
-}
-
-/// What a camera saw when it looked again at the place of an incident (任务核查); published at
-/// `<root>/v1/<site>/<node>/cameras/<camera>/rechecks/<incident>`. Closes and opens nothing: open incidents stay with their rule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Recheck {
-    /// Which incident.
-    pub incident: Uuid,
-    /// Its kind.
-    pub kind: String,
-    /// Its camera, as the incident named it.
-    pub camera: CameraRef,
-    /// Its zone, as the incident named it.
-    pub zone: ZoneRef,
-    /// What was seen.
-    pub outcome: RecheckOutcome,
-    /// Why nothing can be said, with `unknown`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// One sentence for the person who asked.
-    pub description: Text,
-    /// The platform's case number, if its verdict `resolved` asked for this.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub case_id: Option<String>,
-    /// The id of the command, if one asked for this.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    /// When it was asked for, RFC 3339, UTC.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub asked: Timestamp,
-    /// What the place looks like now.
-    pub evidence: Vec<EvidenceRef>,
-}
-
-/// What a re-check saw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RecheckOutcome {
-    /// The place is clear.
-    Cleared,
-    /// It is still there.
-    StillPresent,
-    /// Nobody can say.
-    Unknown,
-}
-
-/// Retained at `<root>/v1/<site>/<node>/status`; the last will says `offline`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct NodeStatus {
-    /// What the node is doing.
-    pub state: NodeState,
-    /// New at every start, so that a late will of an older session is recognised.
-    pub boot: Uuid,
-    /// Version of gridwatch.
-    pub version: String,
-    /// Hash of the config in force.
-    pub config_revision: String,
-    /// What became of the last attempt to put another config in force, if there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reload: Option<Reloaded>,
-    /// When it was said (for the will: when the session began).
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub time: Timestamp,
-}
-
-/// What became of an attempt to put another config in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Reloaded {
-    /// When.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub at: Timestamp,
-    /// Whether it is in force; if not, nothing has changed.
-    pub applied: bool,
-    /// What changed, or why it cannot be, for people.
-    pub detail: String,
-}
-
-/// What a node is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum NodeState {
-    /// Running.
-    Online,
-    /// Stopping in order.
-    Draining,
-    /// Gone.
-    Offline,
-}
-
-/// Retained at `<root>/v1/<site>/<node>/cameras/<camera>/status`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CameraStatus {
-    /// Which camera.
-    pub camera: CameraId,
-    /// Its name for people.
-    pub name: String,
-    /// What its connection is doing.
-    pub state: CameraState,
-    /// Why, for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// Since when.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub since: Timestamp,
-    /// How every check of its health stands (视频质量诊断): 0 untested, 1 normal, 2 abnormal.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub checks: BTreeMap<String, u8>,
-    /// What is abnormal, for people.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<Fault>,
-}
-
-/// Something that is wrong with a camera.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Fault {
-    /// Which check says so, as in [`CameraStatus::checks`].
-    pub check: String,
-    /// What it is called.
-    pub title: Text,
-    /// What was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Text>,
-    /// Since when.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    pub since: Option<Timestamp>,
-}
-
-/// Published by the platform at `<root>/v1/<site>/<node>/command/poll`, not retained: asks for one fresh picture of each
-/// camera (一键轮询), a group's or those named. Answers come at `<root>/v1/<site>/<node>/reply/poll`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PollCommand {
-    /// What all replies carry, new for each poll: ASCII letters, digits, `-`, `_`, `.`, at most 64. The same id again is the
-    /// same poll: if it is over, its last word comes again.
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
-    pub id: String,
-    /// All cameras of this group, in the order of the config.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// These cameras, in this order; either this or `group`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 10_000))]
-    pub cameras: Option<Vec<CameraId>>,
-}
-
-/// A poll, checked: it names cameras of the config only.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedPoll {
-    /// What all replies carry.
-    pub id: String,
-    /// Cameras that are configured, each once.
-    pub cameras: Vec<CameraId>,
-}
-
-/// Published at `<root>/v1/<site>/<node>/reply/poll`, or `…/reply/snapshot`: one for each camera as it comes, then one with `done`; or only one,
-/// with `refused`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum PollReply {
-    /// A camera's picture.
-    Picture(PollPicture),
-    /// Why there is none of a camera.
-    Missing(PollMissing),
-    /// All cameras have been answered for.
-    Done(PollDone),
-    /// The poll does not take place.
-    Refused(PollRefused),
-}
-
-/// A camera's picture for a poll.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PollPicture {
-    /// The poll's id.
-    pub id: String,
-    /// Whose picture.
-    pub camera: CameraId,
-    /// When it was captured, RFC 3339, UTC.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub captured: Timestamp,
-    /// How old it was when it was answered, in seconds.
-    pub age_s: f64,
-    /// The picture, masked and redacted; the message that its `topic` names comes before this one.
-    pub evidence: EvidenceRef,
-}
-
-/// That a poll gets no picture of a camera.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PollMissing {
-    /// The poll's id.
-    pub id: String,
-    /// Which camera.
-    pub camera: CameraId,
-    /// Why.
-    pub missing: PollMiss,
-}
-
-/// Why a poll gets no picture of a camera.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PollMiss {
-    /// Its config is wrong or its model does not load; its status says more.
-    Disabled,
-    /// It cannot be reached.
-    Offline,
-    /// It is there, but no picture could be taken in time.
-    NoPicture,
-    /// Its turn did not come in time.
-    NoTime,
-}
-
-/// The last word of a poll.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PollDone {
-    /// The poll's id.
-    pub id: String,
-    /// Always true.
-    pub done: bool,
-    /// Cameras of which there is a picture.
-    pub answered: u32,
-    /// Cameras of which there is none.
-    pub missing: u32,
-}
-
-/// That a poll does not take place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PollRefused {
-    /// The poll's id, if one could be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// Why.
-    pub refused: Refusal,
-    /// The same in words.
-    pub detail: String,
-}
-
-/// Published by the platform at `<root>/v1/<site>/<node>/verdict/<incident>`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Verdict {
-    /// What the platform decided.
-    pub verdict: VerdictKind,
-    /// The platform's own case number; incidents carry it on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
-    pub case_id: Option<String>,
-    /// Words of the person who decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
-/// What the platform decided about an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum VerdictKind {
-    /// Taken into the platform's loop.
-    Accepted,
-    /// There was nothing.
-    FalseAlarm,
-    /// Dealt with on site.
-    Resolved,
-    /// Right, but nobody will go.
-    Ignored,
-}
-
-/// Published at `<root>/v1/<site>/<node>/reply/verdict`: what became of a verdict. Nothing of what came in is repeated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct VerdictReply {
-    /// The incident that the verdict's topic named, if it named one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub incident: Option<Uuid>,
-    /// What became of it.
-    pub outcome: VerdictOutcome,
-    /// The same in words.
-    pub detail: String,
-}
-
-/// What became of a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum VerdictOutcome {
-    /// New, and on disk.
-    Stored,
-    /// The same as the last one for this incident (a retained or repeated message).
-    Repeated,
-    /// This node has no such incident, or has it no more.
-    UnknownIncident,
-    /// It cannot be read.
-    Malformed,
 }

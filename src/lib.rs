@@ -28,7 +28,7 @@
 //! | [`incident`] | opened once, updated, always closed with a reason |
 //! | [`health`] | what is wrong with a camera, and how far its pictures may be believed; pure, no clock, no IO |
 //! | [`evidence`] | snapshots and clips, masked and redacted, on disk; the register of who looked at them |
-//! | [`store`] | the one SQLite file: incidents and outbox |
+//! | [`store`] | the one SQLite file: incidents, outbox, verdicts, answered commands |
 //! | [`dispatch`] | from the outbox to the broker, and verdicts back |
 //! | [`simulate`] | RTSP cameras made from clips, with faults to order |
 //! | [`eval`] | labelled sets: what should have been said, and what was |

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::detector::DetectError;
+use super::DetectError;
 use crate::detection::Detection;
 use crate::frame::Picture;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::catalogue::Entry;
-use super::detector::hash;
+use super::hash;
 
 /// Why a model was not fetched.
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,7 @@ mod shrink;
 pub mod snapshot;
 mod spans;
 pub mod still;
+mod stretch;
 
 pub use annotate::{Annotator, Seen, TrackView, ZoneView};
 pub use archive::{Archive, Class, Swept};

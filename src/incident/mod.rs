@@ -5,6 +5,7 @@
 
 mod describe;
 mod machine;
+mod open;
 mod quiet;
 mod recheck;
 #[cfg(test)]
@@ -26,7 +27,8 @@ use crate::event::{
 use crate::frame::{CameraId, Captured};
 use crate::observation::{Observation, Stage, ZoneId};
 use crate::store::{Decided, Disarmed, Entry, Message, MessageKind, Payload, Store, StoreError};
-use machine::{Key, Machine, RECURRENCE_DAYS, Seen};
+use machine::{Key, Machine};
+use open::{RECURRENCE_DAYS, Seen};
 use quiet::Quiets;
 
 /// Statements kept in memory while the store cannot write; with more, the oldest are lost (and counted).

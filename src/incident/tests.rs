@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::Incidents;
-use super::machine::{Machine, Seen, ended_by_config, ended_by_downtime};
+use super::machine::{Machine, ended_by_config, ended_by_downtime};
+use super::open::Seen;
 use super::quiet::Quiets;
 use crate::config::{Camera, Config, Hours, Level, Scenario, Zone};
 use crate::detection::Detection;
@@ -660,7 +661,7 @@ proptest! {
             }
             prop_assert_eq!(incident.phase == Phase::Closed, incident.closed_reason.is_some());
             prop_assert_eq!(incident.phase == Phase::Closed, incident.closed_at.is_some());
-            prop_assert!(incident.evidence.len() <= super::machine::EVIDENCE_MAX);
+            prop_assert!(incident.evidence.len() <= super::open::EVIDENCE_MAX);
             last.insert(incident.incident, incident);
         }
         for (id, incident) in last {

@@ -1,9 +1,8 @@
 //! Zones that the platform has disarmed.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, params};
 
-use super::command::{self, Answered};
 use crate::frame::CameraId;
 use crate::observation::ZoneId;
 
@@ -18,27 +17,19 @@ pub struct Disarmed {
     pub until: Option<Timestamp>,
 }
 
-/// Disarms zones, over what was said of them before, for a command.
-pub(super) fn disarm(db: &mut Connection, zones: &[Disarmed], answered: &Answered) -> rusqlite::Result<()> {
-    let change = db.transaction()?;
+/// Disarms zones, over what was said of them before.
+pub(super) fn disarm(change: &Transaction<'_>, zones: &[Disarmed]) -> rusqlite::Result<()> {
     for Disarmed { camera, zone, until } in zones {
         change.execute(
             "INSERT OR REPLACE INTO disarmed (camera, zone, until) VALUES (?, ?, ?)",
             params![camera.as_str(), &*zone.0, until.map(|until| until.to_string())],
         )?;
     }
-    command::put(&change, answered)?;
-    change.commit()
+    Ok(())
 }
 
-/// Arms zones for a command, which is answered by how many of them were disarmed.
-pub(super) fn arm(
-    db: &mut Connection,
-    camera: &CameraId,
-    zones: &[ZoneId],
-    answer: impl FnOnce(usize) -> Answered,
-) -> rusqlite::Result<Answered> {
-    let change = db.transaction()?;
+/// Arms zones; how many of them were disarmed.
+pub(super) fn arm(change: &Transaction<'_>, camera: &CameraId, zones: &[ZoneId]) -> rusqlite::Result<usize> {
     let mut armed = 0;
     for zone in zones {
         armed += change.execute(
@@ -46,10 +37,7 @@ pub(super) fn arm(
             params![camera.as_str(), &*zone.0],
         )?;
     }
-    let answered = answer(armed);
-    command::put(&change, &answered)?;
-    change.commit()?;
-    Ok(answered)
+    Ok(armed)
 }
 
 /// All of them, also those whose time is over.

@@ -1,6 +1,6 @@
 //! What can go wrong with the store, in words that help on site.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
@@ -67,7 +67,21 @@ pub enum StoreError {
     Stopped,
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
 impl StoreError {
+    /// Gives what SQLite refused its meaning for the file at `path`.
+    pub(super) fn at(self, path: &Path) -> Self {
+        match self {
+            Self::Sql(error) => Self::of(path.to_owned(), error),
+            other => other,
+        }
+    }
+
     /// Gives an SQLite error its meaning for the file at `path`.
     pub(super) fn of(path: PathBuf, error: rusqlite::Error) -> Self {
         let detail = error.to_string();

@@ -6,7 +6,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{FILE, StoreError, layout, open_to_read, record};
+use super::writer::open_to_read;
+use super::{FILE, StoreError, layout, record};
 use crate::event::{Incident, Phase};
 
 /// Changes of the past that a new follower sees first: about a page.

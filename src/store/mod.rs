@@ -15,15 +15,14 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -36,6 +35,7 @@ pub use outbox::{GaveWay, Message, MessageKind, OutboxRow, OutboxSize, Payload};
 pub use recheck::{PendingRecheck, RecheckAsked, RecheckAsker};
 pub use record::Citation;
 pub use verdict::{Decided, Precision, StoredVerdict, Taken};
+use writer::Writer;
 
 use crate::config::Level;
 use crate::event::command::CommandName;
@@ -45,9 +45,6 @@ use crate::observation::ZoneId;
 
 /// Name of the store's file in the data directory.
 pub const FILE: &str = "gridwatch.db";
-
-/// Jobs that may wait for the writer: more callers than that have no business at once, they wait their turn.
-const QUEUE: usize = 64;
 
 /// Days whose verdicts say how good a zone is: long enough for some dozens, short enough to show what tuning did.
 const PRECISION_DAYS: i64 = 30;
@@ -90,16 +87,12 @@ pub struct Entry {
 /// A handle on the one store; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    writer: Arc<Writer>,
+    shared: Arc<Shared>,
 }
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
-
 #[derive(Debug)]
-struct Writer {
-    jobs: Mutex<Option<crossbeam_channel::Sender<Job>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    path: PathBuf,
+struct Shared {
+    writer: Writer,
     limits: Limits,
     /// Counts up with every change of the outbox.
     outbox: watch::Sender<u64>,
@@ -114,15 +107,6 @@ struct Writer {
     precision: Mutex<Option<(u64, Timestamp, Vec<Precision>)>>,
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = thread.join(); // A panic in there has been reported by the panic hook already.
-        }
-    }
-}
-
 impl Store {
     /// Opens or creates the store in the data directory, for this process alone.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
@@ -131,27 +115,9 @@ impl Store {
 
     /// Opens or creates the store with limits of its own.
     pub fn open_with(data_dir: &Path, limits: Limits) -> Result<Self, StoreError> {
-        let path = data_dir.join(FILE);
-        std::fs::create_dir_all(data_dir)
-            .map_err(|e| StoreError::Open { path: path.clone(), detail: e.to_string() })?;
-        let lock = claim(&path)?;
-        let mut db = Connection::open(&path).map_err(|e| StoreError::of(path.clone(), e))?;
-        prepare(&mut db, &path)?;
-        let (jobs, work) = crossbeam_channel::bounded::<Job>(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name("store".into())
-            .spawn(move || {
-                let _lock = lock;
-                for job in work {
-                    job(&mut db);
-                }
-            })
-            .map_err(|e| StoreError::Open { path: path.clone(), detail: e.to_string() })?;
         Ok(Self {
-            writer: Arc::new(Writer {
-                jobs: Mutex::new(Some(jobs)),
-                thread: Mutex::new(Some(thread)),
-                path,
+            shared: Arc::new(Shared {
+                writer: Writer::open(data_dir)?,
                 limits,
                 outbox: watch::Sender::new(0),
                 decisions: AtomicU64::new(0),
@@ -171,28 +137,24 @@ impl Store {
         entries: Vec<Entry>,
         checkpoints: Vec<(CameraId, Option<String>)>,
     ) -> Result<(), StoreError> {
-        let limits = self.writer.limits;
-        let path = self.writer.path.clone();
-        let gave_way = self.call(move |db| {
+        let limits = self.shared.limits;
+        let gave_way = self.change(move |change| {
             let mut gave_way = GaveWay::default();
-            let sql = |e| StoreError::of(path.clone(), e);
-            let change = db.transaction().map_err(sql)?;
             for entry in &entries {
-                record::put(&change, &entry.incident)?;
+                record::put(change, &entry.incident)?;
                 let about = About { incident: entry.incident.incident, level: entry.incident.level };
                 for message in &entry.messages {
-                    outbox::append(&change, &limits, about, message, &mut gave_way).map_err(sql)?;
+                    outbox::append(change, &limits, about, message, &mut gave_way)?;
                 }
             }
             if entries.iter().any(|entry| entry.incident.phase == Phase::Closed) {
-                record::prune(&change, &limits).map_err(sql)?;
+                record::prune(change, &limits)?;
             }
-            record::put_checkpoints(&change, &checkpoints).map_err(sql)?;
-            change.commit().map_err(sql)?;
+            record::put_checkpoints(change, &checkpoints)?;
             Ok(gave_way)
         })?;
         self.note(gave_way);
-        self.writer.outbox.send_modify(|count| *count = count.wrapping_add(1));
+        self.shared.outbox.send_modify(|count| *count = count.wrapping_add(1));
         Ok(())
     }
 
@@ -203,12 +165,12 @@ impl Store {
 
     /// How many incidents are open.
     pub fn open_count(&self) -> Result<usize, StoreError> {
-        self.call(|db| record::open_count(db).map_err(StoreError::Sql))
+        self.call(|db| record::open_count(db))
     }
 
     /// The incidents that cite each of these files (paths under the data directory), in their order.
     pub fn citations(&self, paths: Vec<String>) -> Result<Vec<Vec<Citation>>, StoreError> {
-        self.call(move |db| record::citations(db, &paths).map_err(StoreError::Sql))
+        self.call(move |db| record::citations(db, &paths))
     }
 
     /// The incidents that changed last, newest change first.
@@ -223,68 +185,60 @@ impl Store {
 
     /// The oldest messages of the outbox: at most `rows_max`, and about `bytes_max` bytes of payload, but at least one.
     pub fn outbox_head(&self, rows_max: usize, bytes_max: u64) -> Result<Vec<OutboxRow>, StoreError> {
-        self.call(move |db| outbox::head(db, rows_max, bytes_max).map_err(StoreError::Sql))
+        self.call(move |db| outbox::head(db, rows_max, bytes_max))
     }
 
     /// Removes messages from the outbox, by [`OutboxRow::id`]: only those that the broker has acknowledged, or that
     /// can never be sent (counted by the caller).
     pub fn outbox_remove(&self, ids: Vec<i64>) -> Result<(), StoreError> {
-        let path = self.writer.path.clone();
-        self.call(move |db| outbox::remove(db, &ids).map_err(|e| StoreError::of(path, e)))?;
-        self.writer.outbox.send_modify(|count| *count = count.wrapping_add(1));
+        self.call(move |db| outbox::remove(db, &ids))?;
+        self.shared.outbox.send_modify(|count| *count = count.wrapping_add(1));
         Ok(())
     }
 
     /// How much waits in the outbox.
     pub fn outbox_size(&self) -> Result<OutboxSize, StoreError> {
-        self.call(|db| outbox::size(db).map_err(StoreError::Sql))
+        self.call(|db| outbox::size(db))
     }
 
     /// When the oldest message of the outbox was written.
     pub fn outbox_oldest(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.call(|db| outbox::oldest(db).map_err(StoreError::Sql))
+        self.call(|db| outbox::oldest(db))
     }
 
     /// Tells of every change of the outbox; the value counts changes and means nothing else.
     pub fn outbox_changes(&self) -> watch::Receiver<u64> {
-        self.writer.outbox.subscribe()
+        self.shared.outbox.subscribe()
     }
 
     /// Messages that gave way because the outbox was full, since the store was opened.
     pub fn gave_way(&self) -> GaveWay {
         GaveWay {
-            evidence: self.writer.evidence_gave_way.load(Ordering::Relaxed),
-            mirror: self.writer.mirrors_gave_way.load(Ordering::Relaxed),
-            incident: self.writer.incidents_gave_way.load(Ordering::Relaxed),
+            evidence: self.shared.evidence_gave_way.load(Ordering::Relaxed),
+            mirror: self.shared.mirrors_gave_way.load(Ordering::Relaxed),
+            incident: self.shared.incidents_gave_way.load(Ordering::Relaxed),
         }
     }
 
     /// Keeps what the platform decided about an incident; the same verdict again is kept once. `resolved` asks for a re-check in
     /// the same transaction. `retained`: the broker had kept the message, so it may be older than what is here.
     pub fn add_verdict(&self, incident: Uuid, verdict: Verdict, retained: bool) -> Result<Taken, StoreError> {
-        let limits = self.writer.limits;
-        let taken = self.call(move |db| verdict::add(db, &limits, incident, &verdict, retained))?;
+        let limits = self.shared.limits;
+        let taken = self.change(move |change| verdict::add(change, &limits, incident, &verdict, retained))?;
         if taken.outcome == VerdictOutcome::Stored {
-            self.writer.decisions.fetch_add(1, Ordering::Release);
+            self.shared.decisions.fetch_add(1, Ordering::Release);
         }
         if taken.recheck == Some(RecheckAsked::Waits) {
-            self.writer.rechecks.send_modify(|count| *count = count.wrapping_add(1));
+            self.shared.rechecks.send_modify(|count| *count = count.wrapping_add(1));
         }
         Ok(taken)
     }
 
     /// Asks for a re-check of an incident's place; at most 256 wait, one for each incident.
     pub fn ask_recheck(&self, incident: Uuid, asker: RecheckAsker) -> Result<RecheckAsked, StoreError> {
-        let path = self.writer.path.clone();
-        let asked = self.call(move |db| {
-            let sql = |e| StoreError::of(path.clone(), e);
-            let change = db.transaction().map_err(sql)?;
-            let asked = recheck::ask(&change, incident, &asker).map_err(sql)?;
-            change.commit().map_err(sql)?;
-            Ok(asked)
-        })?;
+        let asked = self.change(move |change| Ok(recheck::ask(change, incident, &asker)?))?;
         if asked == RecheckAsked::Waits {
-            self.writer.rechecks.send_modify(|count| *count = count.wrapping_add(1));
+            self.shared.rechecks.send_modify(|count| *count = count.wrapping_add(1));
         }
         Ok(asked)
     }
@@ -296,46 +250,44 @@ impl Store {
 
     /// The re-check of this incident's place, if one waits.
     pub fn pending_recheck(&self, incident: Uuid) -> Result<Option<PendingRecheck>, StoreError> {
-        self.call(move |db| Ok(recheck::pending(db, Some(incident))?.pop()))
+        self.call(move |db| recheck::pending(db, Some(incident)).map(|mut pending| pending.pop()))
     }
 
     /// Tells when a re-check was asked for; the value counts and means nothing else. What waited when the store was opened is
     /// not told.
     pub fn recheck_changes(&self) -> watch::Receiver<u64> {
-        self.writer.rechecks.subscribe()
+        self.shared.rechecks.subscribe()
     }
 
     /// Takes a re-check off the list and puts what is said about it into the outbox, in one transaction; whether it was
     /// (still) there.
     pub fn finish_recheck(&self, number: i64, messages: Vec<Message>) -> Result<bool, StoreError> {
-        let limits = self.writer.limits;
-        let path = self.writer.path.clone();
-        let (finished, gave_way) = self.call(move |db| {
+        let limits = self.shared.limits;
+        let (finished, gave_way) = self.change(move |change| {
             let mut gave_way = GaveWay::default();
-            let sql = |e| StoreError::of(path.clone(), e);
-            let change = db.transaction().map_err(sql)?;
-            let Some(incident) = recheck::take(&change, number).map_err(sql)? else {
+            let Some(incident) = recheck::take(change, number)? else {
                 return Ok((false, gave_way));
             };
             let incident = incident.parse().unwrap_or_default();
-            let level = record::one(&change, incident)?.map_or(Level::Red, |incident| incident.level);
+            let level = record::one(change, incident)?.map_or(Level::Red, |incident| incident.level);
             for message in &messages {
                 let about = About { incident, level };
-                outbox::append(&change, &limits, about, message, &mut gave_way).map_err(sql)?;
+                outbox::append(change, &limits, about, message, &mut gave_way)?;
             }
-            change.commit().map_err(sql)?;
             Ok((true, gave_way))
         })?;
         self.note(gave_way);
-        self.writer.outbox.send_modify(|count| *count = count.wrapping_add(1));
+        self.shared.outbox.send_modify(|count| *count = count.wrapping_add(1));
         Ok(finished)
     }
 
     /// Disarms zones, over what was said of them before, for a command that is remembered in the same transaction.
     pub fn disarm(&self, zones: Vec<Disarmed>, answered: Answered) -> Result<(), StoreError> {
-        let path = self.writer.path.clone();
-        self.call(move |db| disarmed::disarm(db, &zones, &answered).map_err(|e| StoreError::of(path, e)))?;
-        self.writer.decisions.fetch_add(1, Ordering::Release);
+        self.change(move |change| {
+            disarmed::disarm(change, &zones)?;
+            Ok(command::put(change, &answered)?)
+        })?;
+        self.shared.decisions.fetch_add(1, Ordering::Release);
         Ok(())
     }
 
@@ -346,36 +298,30 @@ impl Store {
         zones: Vec<ZoneId>,
         answer: impl FnOnce(usize) -> Answered + Send + 'static,
     ) -> Result<Answered, StoreError> {
-        let (camera, path) = (camera.clone(), self.writer.path.clone());
-        let answered = self.call(move |db| {
-            disarmed::arm(db, &camera, &zones, answer).map_err(|e| StoreError::of(path, e))
+        let camera = camera.clone();
+        let answered = self.change(move |change| {
+            let answered = answer(disarmed::arm(change, &camera, &zones)?);
+            command::put(change, &answered)?;
+            Ok(answered)
         })?;
-        self.writer.decisions.fetch_add(1, Ordering::Release);
+        self.shared.decisions.fetch_add(1, Ordering::Release);
         Ok(answered)
     }
 
     /// Remembers a command whose work leaves nothing in the store; arming, disarming and re-checks remember themselves.
     pub fn remember_command(&self, answered: Answered) -> Result<(), StoreError> {
-        let path = self.writer.path.clone();
-        self.call(move |db| {
-            let put = |db: &mut Connection| {
-                let change = db.transaction()?;
-                command::put(&change, &answered)?;
-                change.commit()
-            };
-            put(db).map_err(|e| StoreError::of(path, e))
-        })
+        self.change(move |change| Ok(command::put(change, &answered)?))
     }
 
     /// What was said of a command that was carried out, JSON, if it is one of the newest 4,000.
     pub fn reply_to(&self, name: CommandName, id: &str) -> Result<Option<String>, StoreError> {
         let id = id.to_owned();
-        self.call(move |db| command::reply(db, name, &id).map_err(StoreError::Sql))
+        self.call(move |db| command::reply(db, name, &id))
     }
 
     /// Zones that are disarmed, also those whose time is over.
     pub fn disarmed(&self) -> Result<Vec<Disarmed>, StoreError> {
-        self.call(|db| disarmed::all(db).map_err(StoreError::Sql))
+        self.call(|db| disarmed::all(db))
     }
 
     /// What the platform decided about an incident, oldest first.
@@ -386,25 +332,25 @@ impl Store {
     /// Counts up with every verdict that is stored and every zone that is armed or disarmed, and means nothing else: whether
     /// [`Self::verdicts_after`] or [`Self::disarmed`] may have something new.
     pub fn decisions(&self) -> u64 {
-        self.writer.decisions.load(Ordering::Acquire)
+        self.shared.decisions.load(Ordering::Acquire)
     }
 
     /// Verdicts that came after the one of this [`Decided::number`], oldest first, at most 1000.
     pub fn verdicts_after(&self, number: i64) -> Result<Vec<Decided>, StoreError> {
-        self.call(move |db| verdict::after(db, number).map_err(StoreError::Sql))
+        self.call(move |db| verdict::after(db, number))
     }
 
     /// The last verdicts of incidents that are open, and the last ones that are a false alarm and came after `since`, oldest
     /// first; with the number of the newest verdict of all.
     pub fn standing_verdicts(&self, since: Timestamp) -> Result<(i64, Vec<Decided>), StoreError> {
-        self.call(move |db| verdict::standing(db, since).map_err(StoreError::Sql))
+        self.call(move |db| verdict::standing(db, since))
     }
 
     /// How the incidents of each zone and kind were judged in the 30 days before `now`; zones without a verdict are not in it.
     /// Reckoned anew when a decision has come, or after ten minutes.
     pub fn precision(&self, now: Timestamp) -> Result<Vec<Precision>, StoreError> {
         let decisions = self.decisions();
-        let mut known = self.writer.precision.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.shared.precision.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, at, zones)) = &*known
             && *of == decisions
             && now.duration_since(*at).abs() < PRECISION_KEPT
@@ -413,7 +359,7 @@ impl Store {
         }
         let days = SignedDuration::from_hours(24 * PRECISION_DAYS);
         let since = now.checked_sub(days).unwrap_or(Timestamp::MIN);
-        let zones = self.call(move |db| verdict::precision(db, since).map_err(StoreError::Sql))?;
+        let zones = self.call(move |db| verdict::precision(db, since))?;
         *known = Some((decisions, now, zones.clone()));
         Ok(zones)
     }
@@ -428,51 +374,50 @@ impl Store {
         since: Timestamp,
     ) -> Result<u32, StoreError> {
         let (camera, zone, kind) = (camera.clone(), zone.clone(), kind.to_owned());
-        self.call(move |db| record::count_since(db, &camera, &zone, &kind, since).map_err(StoreError::Sql))
+        self.call(move |db| record::count_since(db, &camera, &zone, &kind, since))
     }
 
     /// What was kept of a camera's scene.
     pub fn checkpoint(&self, camera: &CameraId) -> Result<Option<String>, StoreError> {
         let camera = camera.clone();
-        self.call(move |db| record::checkpoint(db, &camera).map_err(StoreError::Sql))
+        self.call(move |db| record::checkpoint(db, &camera))
     }
 
     /// Keeps what is known of cameras' health (opaque JSON), in place of what was kept before, in one transaction.
     pub fn put_health(&self, known: Vec<(CameraId, String)>) -> Result<(), StoreError> {
-        let path = self.writer.path.clone();
-        self.call(move |db| record::put_health(db, &known).map_err(|e| StoreError::of(path, e)))
+        self.change(move |change| Ok(record::put_health(change, &known)?))
     }
 
     /// What was kept of a camera's health.
     pub fn health(&self, camera: &CameraId) -> Result<Option<String>, StoreError> {
         let camera = camera.clone();
-        self.call(move |db| record::health(db, &camera).map_err(StoreError::Sql))
+        self.call(move |db| record::health(db, &camera))
     }
 
     /// Keeps what was learnt of a camera's empty zones (opaque), in place of what was kept before.
     pub fn put_ground(&self, camera: &CameraId, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let (camera, path) = (camera.clone(), self.writer.path.clone());
-        self.call(move |db| record::put_ground(db, &camera, &bytes).map_err(|e| StoreError::of(path, e)))
+        let camera = camera.clone();
+        self.call(move |db| record::put_ground(db, &camera, &bytes))
     }
 
     /// What was kept of a camera's empty zones.
     pub fn ground(&self, camera: &CameraId) -> Result<Option<Vec<u8>>, StoreError> {
         let camera = camera.clone();
-        self.call(move |db| record::ground(db, &camera).map_err(StoreError::Sql))
+        self.call(move |db| record::ground(db, &camera))
     }
 
     /// Makes the disk full from the page `pages` on, for tests.
     #[cfg(test)]
     pub(crate) fn limit_pages(&self, pages: i64) {
-        self.call(move |db| db.pragma_update(None, "max_page_count", pages).map_err(StoreError::Sql))
+        self.call(move |db| db.pragma_update(None, "max_page_count", pages))
             .expect("SQLite takes the pragma");
     }
 
     fn note(&self, gave_way: GaveWay) {
         if gave_way != GaveWay::default() {
-            self.writer.evidence_gave_way.fetch_add(gave_way.evidence, Ordering::Relaxed);
-            self.writer.mirrors_gave_way.fetch_add(gave_way.mirror, Ordering::Relaxed);
-            self.writer.incidents_gave_way.fetch_add(gave_way.incident, Ordering::Relaxed);
+            self.shared.evidence_gave_way.fetch_add(gave_way.evidence, Ordering::Relaxed);
+            self.shared.mirrors_gave_way.fetch_add(gave_way.mirror, Ordering::Relaxed);
+            self.shared.incidents_gave_way.fetch_add(gave_way.incident, Ordering::Relaxed);
             tracing::warn!(
                 evidence = gave_way.evidence,
                 mirror = gave_way.mirror,
@@ -482,58 +427,23 @@ impl Store {
         }
     }
 
-    fn call<T: Send + 'static>(
+    fn call<T: Send + 'static, E: Into<StoreError> + Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let jobs = self.writer.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (answer, answered) = crossbeam_channel::bounded(1);
-        jobs.ok_or(StoreError::Stopped)?
-            .send(Box::new(move |db| {
-                let _ = answer.send(work(db));
-            }))
-            .map_err(|_| StoreError::Stopped)?;
-        answered.recv().map_err(|_| StoreError::Stopped)?
+        self.shared.writer.call(work)
     }
-}
 
-/// Holds a lock that the system releases when this process ends, however it ends: an open exclusive transaction on an
-/// empty database beside the store. (The store itself stays readable for `gridwatch watch`.)
-fn claim(path: &Path) -> Result<Connection, StoreError> {
-    let lock_path = path.with_extension("lock");
-    let failed = |e: rusqlite::Error| match e.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy) => StoreError::InUse { path: path.to_owned() },
-        _ => StoreError::of(lock_path.clone(), e),
-    };
-    let lock = Connection::open(&lock_path).map_err(failed)?;
-    lock.busy_timeout(Duration::ZERO).map_err(failed)?;
-    lock.execute_batch("BEGIN EXCLUSIVE").map_err(failed)?;
-    Ok(lock)
-}
-
-fn prepare(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let sql = |e| StoreError::of(path.to_owned(), e);
-    // `watch` may hold a read lock for a moment.
-    db.busy_timeout(Duration::from_secs(5)).map_err(sql)?;
-    db.set_prepared_statement_cache_capacity(32);
-    let found = layout::version(db).map_err(sql)?;
-    if found > layout::NEWEST {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known: layout::NEWEST });
+    /// Does all of this or, on an error, nothing of it.
+    fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.call(move |db| {
+            let change = db.transaction()?;
+            let done = work(&change)?;
+            change.commit()?;
+            Ok::<_, StoreError>(done)
+        })
     }
-    let check: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sql)?;
-    if check != "ok" {
-        return Err(StoreError::Corrupt { path: path.to_owned(), detail: check });
-    }
-    db.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
-    db.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
-    // Bounds the WAL file after a burst; SQLite's own default never shrinks it.
-    db.pragma_update(None, "journal_size_limit", 16 << 20).map_err(sql)?;
-    layout::migrate(db).map_err(sql)
-}
-
-fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags).map_err(|e| StoreError::of(path.to_owned(), e))?;
-    db.busy_timeout(Duration::from_secs(5)).map_err(|e| StoreError::of(path.to_owned(), e))?;
-    Ok(db)
 }

@@ -84,24 +84,21 @@ pub(super) fn ask(
 
 /// Those that wait, oldest first; only that of one incident, if one is named.
 pub(super) fn pending(db: &Connection, of: Option<Uuid>) -> Result<Vec<PendingRecheck>, StoreError> {
-    let mut query = db
-        .prepare_cached(
-            "SELECT recheck.id, incident.json, recheck.case_id, recheck.command, recheck.asked
+    let mut query = db.prepare_cached(
+        "SELECT recheck.id, incident.json, recheck.case_id, recheck.command, recheck.asked
                FROM recheck JOIN incident ON incident.id = recheck.incident
               WHERE ?1 IS NULL OR recheck.incident = ?1 ORDER BY recheck.id",
-        )
-        .map_err(StoreError::Sql)?;
-    let mut rows = query.query([of.map(|id| id.to_string())]).map_err(StoreError::Sql)?;
+    )?;
+    let mut rows = query.query([of.map(|id| id.to_string())])?;
     let mut pending = Vec::new();
-    while let Some(row) = rows.next().map_err(StoreError::Sql)? {
-        let number: i64 = row.get(0).map_err(StoreError::Sql)?;
-        let (json, asked): (String, String) =
-            (row.get(1).map_err(StoreError::Sql)?, row.get(4).map_err(StoreError::Sql)?);
+    while let Some(row) = rows.next()? {
+        let number: i64 = row.get(0)?;
+        let (json, asked): (String, String) = (row.get(1)?, row.get(4)?);
         pending.push(PendingRecheck {
             number,
             incident: parse("incident", &format!("of re-check {number}"), &json)?,
-            case_id: row.get(2).map_err(StoreError::Sql)?,
-            command: row.get(3).map_err(StoreError::Sql)?,
+            case_id: row.get(2)?,
+            command: row.get(3)?,
             // A time that cannot be read does not hold back the look.
             asked: asked.parse().unwrap_or(Timestamp::UNIX_EPOCH),
         });

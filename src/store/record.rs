@@ -30,13 +30,11 @@ pub(super) fn put(change: &Transaction<'_>, incident: &Incident) -> Result<(), S
                 incident.phase != Phase::Closed,
                 json,
             ])
-        })
-        .map_err(StoreError::Sql)?;
+        })?;
     for piece in &incident.evidence {
         change
             .prepare_cached("INSERT OR IGNORE INTO citation (path, incident) VALUES (?, ?)")
-            .and_then(|mut cite| cite.execute(params![piece.path, incident.incident.to_string()]))
-            .map_err(StoreError::Sql)?;
+            .and_then(|mut cite| cite.execute(params![piece.path, incident.incident.to_string()]))?;
     }
     Ok(())
 }
@@ -108,19 +106,18 @@ pub(super) fn newest_change(db: &Connection) -> rusqlite::Result<i64> {
 pub(super) fn one(db: &Connection, id: Uuid) -> Result<Option<Incident>, StoreError> {
     let json: Option<String> = db
         .query_row("SELECT json FROM incident WHERE id = ?", [id.to_string()], |row| row.get(0))
-        .optional()
-        .map_err(StoreError::Sql)?;
+        .optional()?;
     json.map(|json| parse("incident", &id.to_string(), &json)).transpose()
 }
 
 fn read(db: &Connection, sql: &str, argument: i64) -> Result<(i64, Vec<Incident>), StoreError> {
-    let mut query = db.prepare_cached(sql).map_err(StoreError::Sql)?;
-    let mut rows = query.query([argument]).map_err(StoreError::Sql)?;
+    let mut query = db.prepare_cached(sql)?;
+    let mut rows = query.query([argument])?;
     let mut newest = 0;
     let mut incidents = Vec::new();
-    while let Some(row) = rows.next().map_err(StoreError::Sql)? {
-        let changed: i64 = row.get(0).map_err(StoreError::Sql)?;
-        let json: String = row.get(1).map_err(StoreError::Sql)?;
+    while let Some(row) = rows.next()? {
+        let changed: i64 = row.get(0)?;
+        let json: String = row.get(1)?;
         newest = newest.max(changed);
         incidents.push(parse("incident", &format!("changed = {changed}"), &json)?);
     }
@@ -182,14 +179,13 @@ pub(super) fn checkpoint(db: &Connection, camera: &CameraId) -> rusqlite::Result
 }
 
 /// Keeps what is known of cameras' health.
-pub(super) fn put_health(db: &mut Connection, known: &[(CameraId, String)]) -> rusqlite::Result<()> {
-    let change = db.transaction()?;
+pub(super) fn put_health(change: &Transaction<'_>, known: &[(CameraId, String)]) -> rusqlite::Result<()> {
     for (camera, json) in known {
         change
             .prepare_cached("INSERT OR REPLACE INTO health (camera, written, json) VALUES (?, ?, ?)")?
             .execute(params![camera.as_str(), Timestamp::now().to_string(), json])?;
     }
-    change.commit()
+    Ok(())
 }
 
 /// What is known of a camera's health.

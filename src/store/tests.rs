@@ -344,12 +344,9 @@ fn commands_are_remembered_over_a_restart_the_newest_longest() {
     assert_eq!(reply(CommandName::Reload, "1").as_deref(), Some("\"done\""));
     assert_eq!(reply(CommandName::Snapshot, "1"), None, "ids are a name's own");
     let polls: Vec<_> = (0..3_998).map(|n| said(CommandName::Poll, &n.to_string(), "done")).collect();
-    let put = move |db: &mut Connection| {
-        let change = db.transaction()?;
-        polls.iter().try_for_each(|poll| command::put(&change, poll))?;
-        change.commit()
-    };
-    store.call(move |db| put(db).map_err(StoreError::Sql)).expect("written");
+    store
+        .change(move |change| Ok(polls.iter().try_for_each(|poll| command::put(change, poll))?))
+        .expect("written");
     assert_eq!((reply(CommandName::Disarm, "1"), reply(CommandName::Arm, "1")), (None, None));
     assert!(reply(CommandName::Reload, "1").is_some() && reply(CommandName::Poll, "0").is_some());
 }

@@ -42,7 +42,7 @@ pub struct Taken {
 
 /// Keeps a verdict, once, and with it the re-check that it asks for.
 pub(super) fn add(
-    db: &mut Connection,
+    change: &Transaction<'_>,
     limits: &Limits,
     incident: Uuid,
     verdict: &Verdict,
@@ -54,53 +54,43 @@ pub(super) fn add(
         row: id.clone(),
         detail: e.to_string(),
     })?;
-    let work = |change: &Transaction<'_>| {
-        let known: i64 =
-            change.query_row("SELECT COUNT(*) FROM incident WHERE id = ?", [&id], |row| row.get(0))?;
-        if known == 0 {
-            return Ok(Taken { outcome: VerdictOutcome::UnknownIncident, recheck: None });
-        }
-        // A retained verdict comes again on every connection, also after others have followed it.
-        let repeated: i64 = change.query_row(
-            "SELECT COUNT(*) FROM verdict WHERE incident = ?1 AND json = ?2
-               AND (?3 OR id = (SELECT MAX(id) FROM verdict WHERE incident = ?1))",
-            params![id, json, retained],
-            |row| row.get(0),
-        )?;
-        if repeated > 0 {
-            return Ok(Taken { outcome: VerdictOutcome::Repeated, recheck: None });
-        }
-        change.execute(
-            "INSERT INTO verdict (incident, received, json) VALUES (?, ?, ?)",
-            params![id, Timestamp::now().to_string(), json],
-        )?;
-        change.execute(
-            "DELETE FROM verdict WHERE incident = ?1 AND id <=
-               (SELECT id FROM verdict WHERE incident = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-            params![id, limits.verdicts_per_incident_max as i64],
-        )?;
-        let asker = RecheckAsker::Verdict { case_id: verdict.case_id.clone() };
-        let resolved = verdict.verdict == VerdictKind::Resolved;
-        let recheck = resolved.then(|| recheck::ask(change, incident, &asker)).transpose()?;
-        Ok(Taken { outcome: VerdictOutcome::Stored, recheck })
-    };
-    let change = db.transaction().map_err(StoreError::Sql)?;
-    let taken = work(&change).map_err(StoreError::Sql)?;
-    change.commit().map_err(StoreError::Sql)?;
-    Ok(taken)
+    let known: i64 =
+        change.query_row("SELECT COUNT(*) FROM incident WHERE id = ?", [&id], |row| row.get(0))?;
+    if known == 0 {
+        return Ok(Taken { outcome: VerdictOutcome::UnknownIncident, recheck: None });
+    }
+    // A retained verdict comes again on every connection, also after others have followed it.
+    let repeated: i64 = change.query_row(
+        "SELECT COUNT(*) FROM verdict WHERE incident = ?1 AND json = ?2
+           AND (?3 OR id = (SELECT MAX(id) FROM verdict WHERE incident = ?1))",
+        params![id, json, retained],
+        |row| row.get(0),
+    )?;
+    if repeated > 0 {
+        return Ok(Taken { outcome: VerdictOutcome::Repeated, recheck: None });
+    }
+    change.execute(
+        "INSERT INTO verdict (incident, received, json) VALUES (?, ?, ?)",
+        params![id, Timestamp::now().to_string(), json],
+    )?;
+    change.execute(
+        "DELETE FROM verdict WHERE incident = ?1 AND id <=
+           (SELECT id FROM verdict WHERE incident = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        params![id, limits.verdicts_per_incident_max as i64],
+    )?;
+    let asker = RecheckAsker::Verdict { case_id: verdict.case_id.clone() };
+    let resolved = verdict.verdict == VerdictKind::Resolved;
+    let recheck = resolved.then(|| recheck::ask(change, incident, &asker)).transpose()?;
+    Ok(Taken { outcome: VerdictOutcome::Stored, recheck })
 }
 
 /// The verdicts about an incident, oldest first.
 pub(super) fn of_incident(db: &Connection, incident: Uuid) -> Result<Vec<StoredVerdict>, StoreError> {
     let id = incident.to_string();
-    let mut query = db
-        .prepare_cached("SELECT received, json FROM verdict WHERE incident = ? ORDER BY id")
-        .map_err(StoreError::Sql)?;
-    let rows = query
-        .query_map([&id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
-        .map_err(StoreError::Sql)?;
+    let mut query = db.prepare_cached("SELECT received, json FROM verdict WHERE incident = ? ORDER BY id")?;
+    let rows = query.query_map([&id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
     rows.map(|row| {
-        let (received, json) = row.map_err(StoreError::Sql)?;
+        let (received, json) = row?;
         stored(&id, &received, &json)
     })
     .collect()
@@ -181,8 +171,8 @@ pub(super) fn precision(db: &Connection, since: Timestamp) -> rusqlite::Result<V
 }
 
 fn decided(row: &Row<'_>) -> Result<Decided, StoreError> {
-    let text = |column| row.get::<_, String>(column).map_err(StoreError::Sql);
-    let number: i64 = row.get(0).map_err(StoreError::Sql)?;
+    let text = |column| row.get::<_, String>(column);
+    let number: i64 = row.get(0)?;
     let name = number.to_string();
     Ok(Decided {
         number,

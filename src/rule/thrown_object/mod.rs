@@ -6,6 +6,7 @@ mod curve;
 mod gravity;
 mod judgement;
 mod linker;
+mod measured;
 mod seen;
 mod wall;
 
