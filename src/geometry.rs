@@ -275,21 +275,16 @@ impl Polygon {
         }
         let bounds = self.bounds();
         let place = |from: f32, length: f32, i: usize| from + length * (i as f32 + 0.5) / GRID as f32;
+        let columns: [f32; GRID] = std::array::from_fn(|i| place(bounds.x0, bounds.width(), i));
+        // The points of a row are the bits of a word; these are the ones left of a place.
+        let left_of = |x: f32| ((1u128 << columns.partition_point(|&column| column < x)) - 1) as u64;
+        let spans: Vec<_> = boxes.iter().map(|b| (b.y0..b.y1, left_of(b.x1) & !left_of(b.x0))).collect();
         let (mut inside, mut covered) = (0u32, 0u32);
-        // Row by row: only the edges and boxes that a row meets are asked for each of its points.
-        let (mut crossings, mut spans) = (Vec::new(), Vec::new());
-        for row in 0..GRID {
-            let y = place(bounds.y0, bounds.height(), row);
-            crossings.clear();
-            crossings.extend(self.crossings(y));
-            spans.clear();
-            spans.extend(boxes.iter().filter(|b| (b.y0..b.y1).contains(&y)).map(|b| b.x0..b.x1));
-            for x in (0..GRID).map(|column| place(bounds.x0, bounds.width(), column)) {
-                if crossings.iter().filter(|&&crossing| x < crossing).count() % 2 == 1 {
-                    inside += 1;
-                    covered += u32::from(spans.iter().any(|span| span.contains(&x)));
-                }
-            }
+        for y in (0..GRID).map(|row| place(bounds.y0, bounds.height(), row)) {
+            let row = self.crossings(y).fold(0, |row, crossing| row ^ left_of(crossing));
+            let met = spans.iter().filter(|(rows, _)| rows.contains(&y)).fold(0, |met, (_, span)| met | span);
+            inside += row.count_ones();
+            covered += (row & met).count_ones();
         }
         if inside == 0 { 0.0 } else { covered as f32 / inside as f32 }
     }
