@@ -19,6 +19,18 @@ pub fn nal_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|unit| !unit.is_empty())
 }
 
+/// Whether a stream has a NAL unit of this kind; what follows the first one is not read.
+pub fn has_nal(codec: Codec, stream: &[u8], kind: Nal) -> bool {
+    let mut rest = stream;
+    while let Some(at) = start_code(rest) {
+        rest = &rest[at + 3..];
+        if nal_kind(codec, rest) == kind {
+            return true;
+        }
+    }
+    false
+}
+
 /// Where the next `00 00 01` begins.
 fn start_code(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
@@ -235,6 +247,10 @@ mod tests {
         check(&[0, 0, 1, 9], &[&[9]]);
         check(&[9, 0, 0, 0, 1, 0x65, 1, 0, 0, 0, 0, 0, 1, 0x41], &[&[0x65, 1], &[0x41]]);
         check(&[0, 0, 1, 0, 0, 1, 2, 0, 0, 2, 0, 0, 1, 3], &[&[2, 0, 0, 2], &[3]]);
+        let key = stream(&[SPS, PPS, IDR]);
+        assert!(has_nal(Codec::H264, &key, Nal::RandomAccess) && has_nal(Codec::H264, &key, Nal::Pps));
+        assert!(!has_nal(Codec::H264, &stream(&[SPS, PPS]), Nal::RandomAccess));
+        assert!(!has_nal(Codec::H264, &[0, 0, 1], Nal::RandomAccess));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! One RTSP connection to a camera: the only home of retina.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -12,8 +15,9 @@ use retina::client::{
 use retina::codec::{CodecItem, FrameFormat, VideoFrame};
 use tokio::time::timeout;
 
-use super::annexb::{Nal, nal_kind, nal_units};
-use super::flood::{Flooded, unless_flooded};
+use super::annexb::{Nal, has_nal};
+use super::beat::{Beats, Haste, SendsDatagrams};
+use super::flood::{Flooded, Patience, Watch, unless_flooded, withhold_reads};
 use super::timekeeper::Timekeeper;
 use crate::config;
 use crate::frame::{AccessUnit, Codec};
@@ -24,9 +28,9 @@ const RTSP_PORT: u16 = 554;
 /// Longest time from the first packet of the TCP connection to the answer of PLAY; slow cameras take 2 to 5 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time after which an answer, and a picture, is looked at for being endless.
-const ANSWER_PATIENCE: Duration = Duration::from_millis(250);
-const PICTURE_PATIENCE: Duration = Duration::from_secs(1);
+/// When an answer, and a picture, is looked at for being endless: an honest answer takes some twenty steps.
+const ANSWER_PATIENCE: Patience = Patience { time: Duration::from_millis(250), steps: 128 };
+const PICTURE_PATIENCE: Patience = Patience { time: Duration::from_secs(1), steps: 32 };
 
 /// Sessions of a camera that are taken leave of at the same time. The RTSP library tries until the session expires, which a
 /// camera may put off for a century.
@@ -105,10 +109,27 @@ impl Farewells {
     }
 }
 
+/// Notes that something has come, and wakes nobody: it is fetched with the next beat.
+#[derive(Default)]
+struct Bell(AtomicBool);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// A camera that plays.
 pub struct Connection {
     address: String,
     demuxed: Demuxed,
+    bell: Arc<Bell>,
+    waker: Waker,
+    beats: Beats,
+    /// The wait for the next picture.
+    watch: Watch,
+    /// If it sends over UDP.
+    datagrams: Option<SendsDatagrams>,
     codec: Codec,
     /// Packets lost before the next unit that were not reported with one yet.
     first: bool,
@@ -190,35 +211,72 @@ impl Connection {
         *step = "PLAY";
         let session = session.play(PlayOptions::default()).await.map_err(|error| failed("PLAY", error))?;
         let demuxed = session.demuxed().map_err(|error| failed("PLAY", error))?;
-        Ok(Self { address: address.to_owned(), demuxed, codec, first: true })
+        let bell = Arc::<Bell>::default();
+        Ok(Self {
+            address: address.to_owned(),
+            demuxed,
+            waker: Arc::clone(&bell).into(),
+            bell,
+            beats: Beats::here(),
+            watch: Watch::new(PICTURE_PATIENCE),
+            datagrams: (camera.transport == config::Transport::Udp).then(SendsDatagrams::new),
+            codec,
+            first: true,
+        })
     }
 
-    /// The next access unit; an error if nothing at all comes for `silence`.
-    pub async fn next(&mut self, time: &mut Timekeeper, silence: Duration) -> Result<Received, RtspError> {
-        match unless_flooded(self.receive(time, silence), PICTURE_PATIENCE).await {
-            Ok(received) => received,
-            Err(Flooded) => Err(RtspError::Flooded { address: self.address.clone() }),
-        }
-    }
-
-    async fn receive(&mut self, time: &mut Timekeeper, silence: Duration) -> Result<Received, RtspError> {
-        let deadline = tokio::time::Instant::now() + silence;
+    /// The next access unit, fetched with the beat of this haste; `None`: there is none until `deadline`.
+    pub async fn next(
+        &mut self,
+        time: &mut Timekeeper,
+        haste: Haste,
+        deadline: Instant,
+    ) -> Result<Option<Received>, RtspError> {
+        let haste = if self.datagrams.is_some() { Haste::Datagrams } else { haste };
         loop {
-            let item = tokio::time::timeout_at(deadline, self.demuxed.next()).await;
+            let item = self.watch.step(|| {
+                let mut context = Context::from_waker(&self.waker);
+                self.demuxed.poll_next_unpin(&mut context)
+            });
+            let address = || self.address.clone();
             match item {
-                Err(_) => {
-                    let seconds = silence.as_secs_f64();
-                    return Err(RtspError::Silent { address: self.address.clone(), seconds });
+                Err(Flooded) => return Err(RtspError::Flooded { address: address() }),
+                Ok(Poll::Pending) => {
+                    if !self.has_come(haste, deadline).await {
+                        return Ok(None);
+                    }
                 }
-                Ok(None) => return Err(RtspError::Ended { address: self.address.clone() }),
-                Ok(Some(Err(error))) => return Err(failure(&self.address, "receiving", &error)),
-                Ok(Some(Ok(CodecItem::VideoFrame(frame)))) if !frame.data().is_empty() => {
-                    return Ok(self.received(frame, time));
+                Ok(Poll::Ready(None)) => return Err(RtspError::Ended { address: address() }),
+                Ok(Poll::Ready(Some(Err(error)))) => return Err(failure(&self.address, "receiving", &error)),
+                Ok(Poll::Ready(Some(Ok(CodecItem::VideoFrame(frame))))) if !frame.data().is_empty() => {
+                    self.watch = Watch::new(PICTURE_PATIENCE);
+                    return Ok(Some(self.received(frame, time)));
                 }
-                Ok(Some(Ok(CodecItem::Rtcp(packets)))) => sender_report(&packets, time),
-                Ok(Some(Ok(_))) => {}
+                Ok(Poll::Ready(Some(Ok(CodecItem::Rtcp(packets))))) => sender_report(&packets, time),
+                Ok(Poll::Ready(Some(Ok(_)))) => {}
             }
         }
+    }
+
+    /// Waits for the first beat at which something has come; false if nothing has until `deadline`.
+    async fn has_come(&self, haste: Haste, deadline: Instant) -> bool {
+        while Instant::now() < deadline {
+            self.beats.next(haste).await;
+            if self.bell.0.swap(false, Relaxed) {
+                poll_fn(|context| {
+                    withhold_reads(context);
+                    Poll::Ready(())
+                })
+                .await;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// That nothing came for so long.
+    pub fn silent(&self, silence: Duration) -> RtspError {
+        RtspError::Silent { address: self.address.clone(), seconds: silence.as_secs_f64() }
     }
 
     fn received(&mut self, frame: VideoFrame, time: &mut Timekeeper) -> Received {
@@ -232,8 +290,7 @@ impl Connection {
         let codec = self.codec;
         // retina calls a unit without any picture data a random access point, too.
         let key = codec == Codec::Mjpeg
-            || frame.is_random_access_point()
-                && nal_units(frame.data()).any(|unit| nal_kind(codec, unit) == Nal::RandomAccess);
+            || frame.is_random_access_point() && has_nal(codec, frame.data(), Nal::RandomAccess);
         let lost = u64::from(frame.loss());
         let after_loss = lost > 0 || std::mem::take(&mut self.first);
         let unit = AccessUnit { captured, codec, key, after_loss, data: frame.into_data().into(), pts_90k };

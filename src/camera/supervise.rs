@@ -9,6 +9,7 @@ use futures::FutureExt as _;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
+use super::beat::Haste;
 use super::rtsp::{Connection, Farewells, Received, RtspError};
 use super::timekeeper::Timekeeper;
 use crate::config;
@@ -57,6 +58,11 @@ pub enum Message {
 pub trait Sink: Send {
     /// Takes a message, or says why not; a refused unit is lost, with all that depend on it.
     fn take(&mut self, message: Message) -> Result<(), Refused>;
+
+    /// Whether the next picture may wait for a moment with others of its kind.
+    fn may_wait(&self) -> bool {
+        false
+    }
 }
 
 /// Why a message was not taken.
@@ -259,16 +265,17 @@ impl<S: Sink> Supervisor<'_, S> {
         quiet: Duration,
         stall: Duration,
     ) -> Result<Received, RtspError> {
-        let next = connection.next(&mut self.time, stall);
-        tokio::pin!(next);
+        let haste = if self.out.may_wait() { Haste::AtLeisure } else { Haste::Promptly };
+        let now = Instant::now();
         if quiet < stall {
-            if let Ok(received) = tokio::time::timeout(quiet, &mut next).await {
-                return received;
+            if let Some(received) = connection.next(&mut self.time, haste, now + quiet).await? {
+                return Ok(received);
             }
             let detail = format!("nothing came for {} s; waiting for it", quiet.as_secs());
             offer(&mut self.out, &mut self.told, CameraState::Stalled, Some(detail));
         }
-        next.await
+        let received = connection.next(&mut self.time, haste, now + stall).await?;
+        received.ok_or_else(|| connection.silent(stall))
     }
 
     fn undecodable(&self, since: Duration) -> RtspError {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 
@@ -16,9 +15,6 @@ pub struct RunArgs {
     config: PathBuf,
 }
 
-/// A camera of 3 Mbit/s takes one to two thousandths of a core to receive.
-const CAMERAS_PER_NETWORK_THREAD: usize = 500;
-
 /// Runs the daemon until SIGINT or SIGTERM; a second signal stops at once.
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let loaded = crate::config::load(&args.config)?;
@@ -26,11 +22,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         note!("{problem}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(network_threads(loaded.config.cameras.len())) // Sockets only.
-        .on_thread_park(|| std::thread::sleep(LOOK_EVERY))
+        .worker_threads(1) // Whatever has work to do has threads of its own.
         .enable_all()
         .build()
-        .context("cannot start the network threads")?;
+        .context("cannot start the main thread")?;
     let summary = runtime.block_on(async {
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let (ask, asked) = tokio::sync::mpsc::channel(1);
@@ -41,16 +36,6 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     })?;
     tracing::info!("stopped: {summary}");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Sockets are looked at after at least this time, not for every packet: to be woken up costs as much as what a picture's
-/// packets have to say, and with many cameras each wake-up then serves several.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-
-/// One thread carries hundreds of cameras, and two that wake each other up cost more than one; decoding and models have
-/// threads of their own.
-fn network_threads(cameras: usize) -> usize {
-    (cameras / CAMERAS_PER_NETWORK_THREAD).clamp(1, 8)
 }
 
 /// SIGHUP: read the config anew. Two at once are one.

@@ -17,7 +17,7 @@ use super::patrol::{Member, Patrols};
 use super::pool::{Overflow, Pool, Queue, Station};
 use super::status::{DisabledCamera, Figures};
 use super::{Analysis, Detectors};
-use crate::camera::{self, Counters, Message, Refused, Sink};
+use crate::camera::{self, Counters, Message, Receivers, Refused, Sink};
 use crate::config::{Camera, Config, Gates, Model};
 use crate::detect::Detector;
 use crate::dispatch::Dispatch;
@@ -46,6 +46,7 @@ pub struct Cameras {
     patrols: Patrols,
     away: Away,
     states: States,
+    receivers: Receivers,
     load: Load,
     started: Instant,
 }
@@ -162,6 +163,10 @@ impl Sink for Live {
         }
         Ok(())
     }
+
+    fn may_wait(&self) -> bool {
+        self.intake.may_wait()
+    }
 }
 
 impl Drop for Live {
@@ -181,6 +186,7 @@ impl Cameras {
     pub fn new(
         desk: &Arc<Desk>,
         pool: &Pool,
+        receivers: Receivers,
         dispatch: Option<Arc<Dispatch>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
@@ -194,6 +200,7 @@ impl Cameras {
             dispatch,
             away: Away::default(),
             states,
+            receivers,
             load: Load::new(pool.cores()),
             started: Instant::now(),
         }
@@ -318,7 +325,7 @@ impl Cameras {
             station,
             wanted,
             stop,
-            task: tokio::spawn(task),
+            task: self.receivers.spawn(task),
             camera,
         };
         self.running.insert(running.camera.id.clone(), running);

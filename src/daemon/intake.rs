@@ -11,6 +11,7 @@ use super::gauge::Counts;
 use super::load::Grant;
 use crate::camera::Ring;
 use crate::config::{Camera, Gates, RuleKind, Zone};
+use crate::decode::Decoder;
 use crate::event::EvidenceRef;
 use crate::frame::{AccessUnit, CameraId, Captured};
 use crate::observation::ZoneId;
@@ -19,6 +20,10 @@ use crate::sampler::{Decode, Need, Sampler};
 
 /// Rules are asked anew after so many seconds even if nothing was decoded: their hours may have begun.
 const TEND_EVERY: Duration = Duration::from_secs(5);
+
+/// A key picture that is expected within this time is fetched at once if something is suspected: twice and a half as long as
+/// pictures may wait otherwise.
+const SOON: Duration = Duration::from_millis(250);
 
 /// The cadence before the rules have been asked: one picture is enough to ask them.
 const FIRST_NEED_S: f64 = 60.0;
@@ -45,6 +50,9 @@ pub struct Post {
     pub turn: Option<Turn>,
     /// Those who want a picture now.
     pub asked: Vec<Asked>,
+    /// The camera's own decoder, if it has one and nobody works with it. Not over the time in which others are visited:
+    /// thousands of cameras in patrol would keep some megabytes each for a group of pictures that is over by then.
+    pub decoder: Option<Decoder>,
     /// A picture is to be looked at at once, however short the time since the last look.
     hurry: bool,
 }
@@ -90,7 +98,13 @@ impl Post {
     pub fn rest(&mut self) {
         if let Some(turn) = &mut self.turn {
             (turn.resting, self.hurry) = (true, false);
+            self.decoder = None;
         }
+    }
+
+    /// Whether others are visited now.
+    pub fn is_resting(&self) -> bool {
+        self.turn.is_some_and(|turn| turn.resting)
     }
 }
 
@@ -120,6 +134,7 @@ impl PostBox {
             spent: Duration::ZERO,
             turn: None,
             asked: Vec::new(),
+            decoder: None,
             hurry: false,
         })))
     }
@@ -199,6 +214,8 @@ pub struct Intake {
     /// Since when the newest group is decoded forward, what has come since the last task; `None`: it is not.
     unfed: Option<Vec<AccessUnit>>,
     last_task: Option<Duration>,
+    /// Whether nothing falls, and nothing that is open or suspected waits for the next picture.
+    may_wait: bool,
     grant: Arc<Grant>,
     activity: Activity,
     gates: Gates,
@@ -216,6 +233,7 @@ impl Intake {
             sampler: Sampler::default(),
             unfed: None,
             last_task: None,
+            may_wait: true,
             grant,
             activity,
             gates,
@@ -243,12 +261,15 @@ impl Intake {
         if unit.key && self.has_moved() {
             need.picture_every_s = need.picture_every_s.map(|every_s| every_s.min(MOVED_S));
         }
-        let resting = post.turn.is_some_and(|turn| turn.resting);
+        let resting = post.is_resting();
         let need = if resting { Need::default() } else { self.grant.granted(need) };
         if need.picture_every_s.is_none() {
             self.unfed = None;
         }
         let mut decode = self.sampler.decide(&unit, need);
+        let expects_key = self.sampler.next_key().is_none_or(|next| next.saturating_sub(at.media) < SOON);
+        let matters = need.urgent && (expects_key || self.unfed.is_some());
+        self.may_wait = !need.every_picture && !matters;
         let spared = matches!(decode, Decode::KeyPicture | Decode::Forward) && self.is_quiet(&need, at);
         post.counts.quiet += u64::from(spared);
         if spared && self.gates == Gates::On {
@@ -292,6 +313,11 @@ impl Intake {
             Task { work, at, need, deadline, arrived, spared }
         };
         polled.chain(work).map(task)
+    }
+
+    /// Whether the next unit may come a moment later than it could.
+    pub fn may_wait(&self) -> bool {
+        self.may_wait
     }
 
     /// What waited was thrown away: nothing more can be decoded forward up to the next key picture.
@@ -402,6 +428,36 @@ mod tests {
         assert_eq!(none, None);
         let again = (700..900).find_map(|number| forward(intake.take(unit(number, number == 700, false))));
         assert_eq!(again.and_then(|units| units.first().copied()), Some(700));
+    }
+
+    #[test]
+    fn only_what_may_decide_is_fetched_at_once() {
+        let check = |urgent, every_picture, expected: [bool; 3]| {
+            let mut intake = intake("fire_lane", 1 << 20, 2.0);
+            let need = intake.post.lock().need;
+            intake.post.lock().need = Need { every_picture, urgent, ..need };
+            let mut waits = Vec::new();
+            for number in 0..200 {
+                intake.take(unit(number, number % 50 == 0, false)).for_each(drop);
+                waits.push(intake.may_wait());
+            }
+            // In the first group nobody knows when the next key picture comes; then: early in a group, late in one.
+            assert_eq!([waits[20], waits[120], waits[145]], expected, "{urgent} {every_picture}");
+        };
+        check(false, false, [true, true, true]);
+        check(true, false, [false, true, false]);
+        check(true, true, [false, false, false]);
+    }
+
+    #[test]
+    fn a_decoder_does_not_outlive_the_visit() {
+        let post = PostBox::new(&camera("fire_lane", 1 << 20));
+        let mut post = post.lock();
+        post.turn = Some(Turn { resting: false, round_s: 60.0 });
+        post.decoder = Decoder::new(Codec::H264).ok();
+        assert!(post.decoder.is_some());
+        post.rest();
+        assert!(post.decoder.is_none() && post.is_resting());
     }
 
     #[test]

@@ -40,6 +40,7 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::camera::Receivers;
 use crate::config::{self, Config, Model};
 use crate::detect::{DetectError, Detector};
 use crate::dispatch::{Dispatch, DispatchError};
@@ -208,7 +209,8 @@ impl Daemon {
         let desk = Arc::new(desk);
         let dispatch = Dispatch::start(&config, store.clone())?.map(Arc::new);
         let pool = Pool::start(&config)?;
-        let mut cameras = Cameras::new(&desk, &pool, dispatch.clone(), stop);
+        let receivers = Receivers::start(config.cameras.len())?;
+        let mut cameras = Cameras::new(&desk, &pool, receivers, dispatch.clone(), stop);
         cameras.start(&config, &pool);
         let (count, disabled) = (cameras.count(), cameras.disabled());
         tracing::info!("watching {count} cameras ({disabled} disabled), config {}", config.revision);

@@ -108,6 +108,11 @@ impl Sampler {
         self.last_looked
     }
 
+    /// Media time at which the next key picture is expected, once two have come.
+    pub fn next_key(&self) -> Option<Duration> {
+        Some(self.last_key? + self.key_interval?)
+    }
+
     /// Whether a key picture captured at this media time should be looked at.
     fn is_due(&self, now: Duration, every_s: f64) -> bool {
         // Of two key pictures the one nearer to the wanted time: waiting for the later one could double the cadence.

@@ -102,6 +102,7 @@ pub struct Analysis {
     detector: Option<Detector>,
     desk: Arc<Desk>,
     post: PostBox,
+    /// The camera's own decoder while it works; between two tasks the post has it.
     decoder: Option<Decoder>,
     /// Media time of the last picture that went through the own decoder, and of the last that was looked at.
     decoded: Duration,
@@ -235,6 +236,7 @@ impl Analysis {
         let Task { work, at, need, deadline, spared, arrived } = task;
         (self.arrived, self.began, self.waited_before) = (arrived, Instant::now(), self.waited);
         (self.deadline, self.need, self.spared) = (deadline, need, spared);
+        self.decoder = self.post.lock().decoder.take();
         match work {
             Work::Tend => {
                 if at.media.saturating_sub(self.decoded) > DECODER_KEPT {
@@ -272,7 +274,8 @@ impl Analysis {
 
     /// No more access units will come: takes the decoder's last pictures and writes the clips as far as they go.
     pub fn finish(&mut self, looked: &mut dyn FnMut(Looked<'_>)) {
-        if let Some(mut decoder) = self.decoder.take() {
+        let decoder = self.post.lock().decoder.take();
+        if let Some(mut decoder) = decoder {
             match decoder.finish() {
                 Ok(pictures) => {
                     let need = self.post.lock().need;
@@ -300,6 +303,11 @@ impl Analysis {
         post.need = need;
         post.clip_due = self.clips.due();
         post.counts += std::mem::take(&mut self.counts);
+        if !post.is_resting() {
+            post.decoder = self.decoder.take();
+        }
+        drop(post);
+        self.decoder = None;
     }
 
     fn look_at_all(&mut self, pictures: Vec<Picture>, need: Need, looked: &mut dyn FnMut(Looked<'_>)) {
