@@ -214,6 +214,30 @@ fn light_is_no_object() {
 }
 
 #[test]
+fn a_lorry_that_fills_the_picture_erases_nothing() {
+    let lorry =
+        Thing { at: [0.0, 0.0, W as f32, H as f32], grey: 200.0, stripes: 20.0, chroma: (10.0, 12.0) };
+    let street = |until_s: f64| {
+        move |t: f64| {
+            let mut things = if t > 15.0 { vec![carton(120.0, 90.0)] } else { vec![] };
+            if (30.0..until_s).contains(&t) {
+                things.push(lorry);
+            }
+            (PLAIN, things)
+        }
+    };
+    check("it passes", (60.0, 2.0), street(33.0), &[(28.0, true), (36.0, true), (58.0, true)]);
+    check("it halts", (80.0, 0.5), street(45.0), &[(28.0, true), (48.0, true), (78.0, true)]);
+    // For all that is known the camera was turned: what is there then is the empty place.
+    check(
+        "it stays for minutes",
+        (180.0, 1.0),
+        street(999.0),
+        &[(28.0, true), (90.0, false), (178.0, false)],
+    );
+}
+
+#[test]
 fn the_infrared_switch_hides_nothing() {
     let dusk = |t: f64| if t > 40.0 { Look { infrared: true, ..PLAIN } } else { PLAIN };
     let heap = |t: f64| if (15.0..80.0).contains(&t) { vec![carton(120.0, 90.0)] } else { vec![] };

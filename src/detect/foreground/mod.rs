@@ -12,7 +12,8 @@
 //! | somebody's long shadow | begins at somebody, and is the same ground only darker: no object, learnt |
 //! | something that stood there from the start drives off | the empty model has the outline, the picture has not: learnt |
 //! | infrared switch | last night's reference, if there is one; else learnt anew, and what counted goes on counting |
-//! | everything changes otherwise (camera turned, lens covered) | learnt anew; `settled` is false meanwhile |
+//! | a lorry close to the camera fills the picture | not looked at; it goes on as before when the lorry has passed |
+//! | everything changes otherwise, and stays so (camera turned, lens covered) | learnt anew; `settled` is false meanwhile |
 //! | restart, camera turned back, lens uncovered | the reference that fits: what has come meanwhile is not learnt |
 
 mod cell;
@@ -57,8 +58,10 @@ const SLOW_S: f64 = 60.0;
 const NOISE_S: f64 = 30.0;
 /// No noise is believed to exceed this many grey levels: else a busy place would go blind.
 const NOISE_MAX: f32 = 12.0;
-/// When more than this share of all cells differs at once, the model is of another picture.
+/// When more than this share of all cells differs at once, the model is of another picture, ...
 const LOST_SHARE: f32 = 0.5;
+/// ... unless that is over within so many seconds: a lorry close to the camera, a bus at its stop.
+const LOST_S: f64 = 20.0;
 /// A camera that shook in one of so many pictures may do so again, ...
 const SHAKEN_PICTURES: i32 = 30;
 /// ... and parts of a pixel stay: differences up to this share of the ground's own edges are no difference.
@@ -88,6 +91,8 @@ struct Model {
     resting: Vec<RestingCells>,
     /// When learning began and how many pictures it has had; `None` when learnt.
     learning: Option<(Duration, u32)>,
+    /// Since when another picture has been seen; `None` when it is the one learnt.
+    lost: Option<Duration>,
     last: Duration,
     /// Mean distance from grey of the last picture: an infrared picture has none.
     colour: f32,
@@ -174,10 +179,13 @@ impl Foreground {
         let hidden = model.hidden(passers);
         model.shaken = if shift == (0, 0) { (model.shaken - 1).max(0) } else { SHAKEN_PICTURES };
         if !model.observe(&samples, &hidden, at) {
-            // Just lost: before anything is learnt, somebody may know the place in this light.
-            if model.learning == Some((at, 1)) {
+            let learns = model.learning == Some((at, 1));
+            if learns || model.lost.is_some() {
+                // Before anything is learnt: somebody may know the place in this light.
                 let samples = grid.samples(picture, (0, 0));
-                model.profiles = profiles;
+                if learns {
+                    model.profiles = profiles;
+                }
                 if let Some(known) = self.references.recall(&model.grid, &model.zones, &samples) {
                     model.adopt(known, &samples);
                 }
@@ -218,6 +226,7 @@ impl Model {
             cells: samples.lanes().map(Cells::new).collect(),
             resting: Vec::new(),
             learning: Some((at, 1)),
+            lost: None,
             last: at,
             colour: samples.colour(),
             shaken: 0,
@@ -323,9 +332,17 @@ impl Model {
         self.note_edges();
         let differing = self.differing(samples).into_iter().filter(|differs| *differs).count();
         if differing as f32 > LOST_SHARE * self.grid.cells() as f32 {
-            self.relearn(samples, at, false);
+            let since = *self.lost.get_or_insert(at);
+            if at.saturating_sub(since).as_secs_f64() < LOST_S {
+                // As if nobody had looked; they were brought into the exposure of what is something else.
+                self.cells.iter_mut().zip(&self.resting).for_each(|(cells, resting)| resting.wake(cells));
+                self.colour = colour_before;
+            } else {
+                self.relearn(samples, at, false);
+            }
             return false;
         }
+        self.lost = None;
         self.follow(samples, hidden, &step);
         true
     }
@@ -354,7 +371,7 @@ impl Model {
                 lane::put(&mut cells.earlier, i, &lane::get(ground, i));
             }
         }
-        self.learning = Some((at, 1));
+        (self.learning, self.lost) = (Some((at, 1)), None);
     }
 
     /// What left while the light changed is held no longer: its place looks more like the ground that it hid than like it.
@@ -385,7 +402,7 @@ impl Model {
             let differ = cells.differ(now, coloured);
             cells.counts = array::from_fn(|i| held[i] && differ[i]);
         }
-        self.learning = None;
+        (self.learning, self.lost) = (None, None);
     }
 
     /// The empty place as it may be known later.
@@ -506,8 +523,8 @@ impl Model {
                 // Edges of markings, where the camera has shaken by part of a pixel.
                 Kind::Object if self.shaken > 0 && !scene.has_body(&region) => {}
                 Kind::Object => region.iter().for_each(|&i| object[i] = true),
-                Kind::Light => change(Cells::relight),
-                Kind::Left => change(Cells::learn),
+                // Not for good: a dark car by night is easily taken for the place of one that has left.
+                Kind::Light | Kind::Left => change(Cells::relight),
             }
         }
         object
