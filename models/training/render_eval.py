@@ -10,6 +10,7 @@ of `world/distractor.py` that are held out of training appear in both.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import time
@@ -30,6 +31,8 @@ from world.scene import Scene
 
 # Shares of the lane: under the first nothing blocks it, under the second opinions differ.
 COVERAGE_MIN, COVERAGE_OPTIONAL = 0.10, 0.14
+# Where less than this share of a situation can be seen behind trees, nobody can be asked to tell what it is.
+SEEN_OPTIONAL = 0.4
 TRIES = 5
 MAKERS: dict[tuple[str, str], Callable[[int], Episode]] = {
     ("fire_lane", "incident"): lane_episode.incident_clip,
@@ -40,8 +43,11 @@ MAKERS: dict[tuple[str, str], Callable[[int], Episode]] = {
 }
 
 
-def seen(film: Film, renderer: Renderer, actors: list[int], polygon: np.ndarray, second: float) -> tuple[float, list]:
-    """How much of the zone these actors hide at this second, and the box round what is visible of them, in ratios."""
+def seen(
+    film: Film, renderer: Renderer, actors: list[int], polygon: np.ndarray, second: float
+) -> tuple[float, list, float]:
+    """How much of the zone these actors hide at this second, the box round what is visible of them, in ratios, and the
+    share of them that nothing hides."""
     scene = Scene(np.random.default_rng(0), film.light.night, film.varied)
     scene.labels, parts, mine = list(film.standing_labels), [], []
     for number, actor in enumerate(film.actors):
@@ -52,16 +58,19 @@ def seen(film: Film, renderer: Renderer, actors: list[int], polygon: np.ndarray,
         if number in actors:
             mine += list(range(first + 1, len(scene.labels) + 1))
     light = film.light_at(film.light, second)
-    _, owners = renderer.draw(np.concatenate(parts), film.camera, light, np.array(film.focus))
+    focus = np.array(film.focus)
+    _, owners = renderer.draw(np.concatenate(parts), film.camera, light, focus)
     owners = barrel(owners.astype(np.float32), film.bend, nearest=True).astype(int)
     zone = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.fillPoly(zone, [(polygon * [WIDTH, HEIGHT]).astype(np.int32)], 1)
     hidden = np.isin(owners, mine)
     rows, columns = np.nonzero(hidden)
     if not len(rows):
-        return 0.0, []
+        return 0.0, [], 0.0
+    alone = renderer.owners(np.concatenate([parts[actor] for actor in actors]), film.camera)
+    shown = len(rows) / max(1, np.count_nonzero(barrel(alone.astype(np.float32), film.bend, nearest=True)))
     box = [columns.min() / WIDTH, rows.min() / HEIGHT, (columns.max() + 1) / WIDTH, (rows.max() + 1) / HEIGHT]
-    return float((hidden & (zone > 0)).sum() / max(1, zone.sum())), [round(float(v), 4) for v in box]
+    return float((hidden & (zone > 0)).sum() / max(1, zone.sum())), [round(float(v), 4) for v in box], shown
 
 
 def truth_of(incident: Incident, film: Film, renderer: Renderer, polygon: np.ndarray) -> dict | None:
@@ -71,7 +80,7 @@ def truth_of(incident: Incident, film: Film, renderer: Renderer, polygon: np.nda
         for share in (0.25, 0.75)
     ]
     coverage = min(each[0] for each in found)
-    if not all(box for _, box in found):
+    if not all(box for _, box, _ in found):
         return None
     entry = {
         "zone": "zone",
@@ -88,10 +97,11 @@ def truth_of(incident: Incident, film: Film, renderer: Renderer, polygon: np.nda
             return None
         entry["optional"] = coverage < COVERAGE_OPTIONAL
     else:
-        tall = min(box[3] - box[1] for _, box in found)
+        tall = min(box[3] - box[1] for _, box, _ in found)
         if tall < 0.06 or coverage < 0.02:
             return None
         entry["optional"] = tall < 0.08
+    entry["optional"] |= bool(min(shown for *_, shown in found) < SEEN_OPTIONAL)
     return entry
 
 
@@ -129,13 +139,9 @@ def render(make: Callable[[int], Episode], seed: int, path: Path, scenario: str)
     }
 
 
-_renderers: list[Renderer] = []
-
-
+@functools.cache
 def renderer_once() -> Renderer:
-    if not _renderers:
-        _renderers.append(Renderer(WIDTH, HEIGHT, 1024, samples=0))
-    return _renderers[0]
+    return Renderer(WIDTH, HEIGHT, 1024, samples=0)
 
 
 def main() -> None:

@@ -53,6 +53,10 @@ class Renderer:
         owner = self.redraw(whole, [(0, 0, self.width, self.height)], moving, camera, light, focus, ids)
         return whole, owner
 
+    def owners(self, moving: np.ndarray, camera: Camera) -> np.ndarray:
+        """The owner of each pixel if nothing else stood there."""
+        return self._draw_ids([self._gl.buffer(moving.tobytes())], camera.clip_from_world(self.width / self.height))
+
     def redraw(
         self,
         picture: np.ndarray,
