@@ -84,6 +84,11 @@ impl BBox {
         Point { x: (self.x0 + self.x1) / 2.0, y: self.y1 }
     }
 
+    /// The lowest quarter: what of a thing stands on the ground, seen at a slant. The rest leans over the ground behind it.
+    pub fn base(&self) -> BBox {
+        BBox { y0: self.y1 - 0.25 * self.height(), ..*self }
+    }
+
     /// The area both boxes share.
     pub fn intersection(&self, other: &BBox) -> f32 {
         let w = self.x1.min(other.x1) - self.x0.max(other.x0);

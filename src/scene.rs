@@ -106,8 +106,8 @@ impl Checkpoint {
 
 #[derive(Clone, Serialize, Deserialize)]
 enum Judge {
-    Presence(Presence),
-    Obstruction(Obstruction),
+    Presence(Box<Presence>),
+    Obstruction(Box<Obstruction>),
     /// A fall is over before anybody could restart.
     #[serde(skip)]
     ThrownObject(Box<ThrownObject>),
@@ -263,9 +263,11 @@ impl Scene {
 impl Watch {
     fn new(zone: &Zone) -> Self {
         let judge = match zone.rule.kind {
-            RuleKind::Presence => Judge::Presence(Presence::new(&zone.rule, &zone.id, &zone.polygon)),
+            RuleKind::Presence => {
+                Judge::Presence(Box::new(Presence::new(&zone.rule, &zone.id, &zone.polygon)))
+            }
             RuleKind::Obstruction => {
-                Judge::Obstruction(Obstruction::new(&zone.rule, &zone.id, &zone.polygon))
+                Judge::Obstruction(Box::new(Obstruction::new(&zone.rule, &zone.id, &zone.polygon)))
             }
             RuleKind::ThrownObject => Judge::ThrownObject(Box::new(ThrownObject::new(
                 &zone.rule,

@@ -441,6 +441,13 @@ fn a_queue_that_halts_is_no_blockage_but_who_shuffles_is_one() {
             assert_ne!(said.stage, Confirmed, "a queue that halts, at {:?}", said.at.media);
         }
     }
+    // Seen once in two seconds, all alike: whoever is seen between the places has left one and comes to no other.
+    let step = |x: f32| objects(&[("car", [x, 0.6, x + 0.17, 0.8]), ("car", [x + 0.23, 0.6, x + 0.4, 0.8])]);
+    let rarely: Vec<Stretch> = (1..=12)
+        .flat_map(|i| [(f64::from(i) * 30.0 - 2.0, 2.0, step(0.55)), (f64::from(i) * 30.0, 2.0, step(0.65))])
+        .collect();
+    let said = stages(lane, pictures(&rarely));
+    assert!(said.iter().all(|(stage, _)| *stage != Confirmed), "a queue of one kind of cars: {said:?}");
     let shuffles: Vec<Stretch> = (0..12)
         .flat_map(|i| {
             let start = f64::from(i) * 24.0;
@@ -588,6 +595,57 @@ fn goods_on_the_ground_need_somebody_who_stays_beside_them() {
     assert_eq!(scored(MAT, 0.4, &vendor), [], "a post that looks a little like somebody");
     assert_eq!(street([0.62, 0.72, 0.64, 0.8], &vendor), [], "luggage");
     assert_eq!(street([0.625, 0.57, 0.658, 0.76], &vendor), [], "the vendor's own outline");
+}
+
+#[test]
+fn a_stall_that_came_was_brought_and_one_that_was_there_must_be_attended() {
+    // Taller than the zone is deep: it stands in the zone with its base only.
+    const TALL: [f32; 4] = [0.6, 0.2, 0.75, 0.65];
+    const VENDOR: [f32; 4] = [0.76, 0.35, 0.8, 0.62];
+    let rule = "kind = 'presence'\nclasses = ['stall', 'tricycle']\nalone = ['stall']\nbeside = ['person']\n\
+                any_object = true\nsuspect_s = 10\ndwell_s = 60\nclear_s = 10\nshift_max = 0.5\nscore_min = 0.5";
+    // Something from `from_s` to `to_s`; whether the background shows that it came; somebody's score where he stands.
+    type Person<'a> = &'a dyn Fn(f64) -> Option<f32>;
+    let street = |class: &str, bbox: [f32; 4], (from_s, to_s): (f64, f64), came: bool, person: Person| {
+        let mut pictures = pictures(&[(260.0, 2.0, nothing())]);
+        for findings in &mut pictures {
+            let at_s = findings.captured.media.as_secs_f64();
+            let there = (from_s..to_s).contains(&at_s);
+            let shows = came && at_s >= from_s + 4.0 && there;
+            let boxes: Vec<BBox> = shows.then_some(BBox { y0: 0.5, ..bbox.into() }).into_iter().collect();
+            let covered = 0.05 * boxes.len() as f32;
+            findings.foreground = vec![ZoneForeground { zone: "zone".into(), covered, boxes, settled: true }];
+            let thing = there.then(|| Detection::new(class.into(), 0.7, bbox.into()));
+            let somebody = person(at_s).map(|score| Detection::new("person".into(), score, VENDOR.into()));
+            findings.objects = Some(thing.into_iter().chain(somebody).collect());
+        }
+        let said = stages(rule, pictures);
+        said.iter().find(|(stage, _)| *stage == Confirmed).map(|(_, second)| *second)
+    };
+    let (came, all_along) = ((20.0, 220.0), (0.0, 260.0));
+    let once = |at_s: f64| (30.0..44.0).contains(&at_s).then_some(0.6);
+    let often = |at_s: f64| (at_s % 40.0 < 24.0).then_some(0.6);
+    let nobody = |_: f64| None;
+    let stall = |when, came, person: Person| street("stall", TALL, when, came, person);
+    assert_eq!(stall(came, true, &|_| Some(0.6)), Some(80), "attended");
+    assert_eq!(stall(came, true, &|_| Some(0.35)), Some(80), "its own roof hides most of the vendor");
+    assert_eq!(stall(came, true, &once), Some(80), "the vendor was seen when he came");
+    assert_eq!(stall(came, true, &nobody), Some(140), "nobody was ever seen");
+    assert_eq!(stall((20.0, 70.0), true, &often), None, "it halts");
+    assert_eq!(stall(all_along, false, &nobody), None, "abandoned");
+    assert_eq!(stall(all_along, false, &often), None, "abandoned, and people stop there");
+    assert_eq!(
+        stall(all_along, false, &|_| Some(0.35)),
+        None,
+        "abandoned, and one of its posts looks like somebody"
+    );
+    assert!(stall(all_along, false, &|_| Some(0.6)).is_some(), "gridwatch was started when it was there");
+    let tricycle = |person: Person| street("tricycle", TALL, came, true, person);
+    assert_eq!(tricycle(&nobody), None, "a parked tricycle");
+    assert_eq!(tricycle(&once), None, "its rider got off");
+    assert_eq!(tricycle(&|_| Some(0.6)), Some(80), "sold from");
+    // Its roof hides the zone, but it stands in front of it.
+    assert_eq!(street("stall", [0.3, 0.45, 0.65, 0.9], came, true, &|_| Some(0.6)), None, "beside the zone");
 }
 
 #[test]

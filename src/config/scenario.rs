@@ -76,6 +76,9 @@ pub struct Rule {
     /// Classes of which one must stand near an object of `classes` too (a vendor beside goods); empty: nobody needs to.
     #[serde(default)]
     pub beside: Vec<String>,
+    /// Of `classes`, those that mean the matter by themselves once they were seen to come to their place: with somebody of `beside` near them once, or after twice the dwell time with nobody. Only where `any_object` shows what came (`presence`).
+    #[serde(default)]
+    pub alone: Vec<String>,
     /// Classes that never count and whose place is not counted either (fire engines' own class, say).
     #[serde(default)]
     pub exempt: Vec<String>,
@@ -115,7 +118,7 @@ pub struct Rule {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1))]
     pub coverage_min: f32,
-    /// Least share of an object's box that must lie in the zone, 0..1 (`presence`).
+    /// Least share of an object's base, the lowest quarter of its box, that must lie in the zone, 0..1 (`presence`).
     #[serde(default = "default_inside_min")]
     #[schemars(range(min = 0, max = 1))]
     pub inside_min: f32,
@@ -299,12 +302,13 @@ fn check_placeholders(item: &mut Item, pointer: &str, text: &str) {
 }
 
 /// Keys of a rule that only some kinds read.
-const ONLY_FOR: [(&str, &[RuleKind]); 14] = [
+const ONLY_FOR: [(&str, &[RuleKind]); 15] = [
     ("gap_s", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("unseen_max_s", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("escalate_s", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("classes", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("beside", &[RuleKind::Presence]),
+    ("alone", &[RuleKind::Presence]),
     ("exempt", &[RuleKind::Presence, RuleKind::Obstruction]),
     ("coverage_min", &[RuleKind::Obstruction]),
     ("inside_min", &[RuleKind::Presence]),

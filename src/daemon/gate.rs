@@ -75,7 +75,7 @@ fn has_newcomer(zone: &Zone, before: &[Detection], now: &[Detection]) -> bool {
     let matters = |object: &&Detection| {
         object.score >= rule.score_min
             && rule.classes.iter().any(|class| class == object.class.as_str())
-            && zone.polygon.share_of_box(&object.bbox) >= rule.inside_min
+            && zone.polygon.share_of_box(&object.bbox.base()) >= rule.inside_min
     };
     let is_new = |object: &Detection| !before.iter().any(|old| old.bbox.iou(&object.bbox) >= SAME_IOU);
     now.iter().filter(matters).any(is_new)

@@ -3,9 +3,11 @@
 //! A rule judges one picture of one zone; the zone's clock (or, for thrown objects, the path) makes a stage of it.
 //! To add a kind: a file here, a variant of `config::RuleKind`, and an arm wherever the compiler then asks.
 
+mod attendance;
 pub mod dwell;
 mod gap;
 mod goods;
+mod neighbour;
 pub mod obstruction;
 mod portrait;
 pub mod presence;

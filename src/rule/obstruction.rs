@@ -214,12 +214,23 @@ impl Obstruction {
         }
         excused.extend(passing);
         let (not_counting, counting): (Vec<BBox>, Vec<BBox>) =
-            foreground.boxes.iter().partition(|b| hidden_by(b, &excused));
+            foreground.boxes.iter().partition(|b| hidden_together(b, &excused));
         let covered = foreground.covered - self.zone.covered_by(&not_counting);
         let known: Vec<BBox> = standing.iter().map(|d| d.bbox).collect();
         let unknown = counting.into_iter().filter(|b| !hidden_by(b, &known)).map(unnamed);
         (covered.max(0.0), unknown.collect())
     }
+}
+
+/// Whether most of a box lies under others together, counted at 8 x 8 points: people wait in a row.
+fn hidden_together(bbox: &BBox, others: &[BBox]) -> bool {
+    const POINTS: usize = 8;
+    let at = |from: f32, length: f32, i: usize| from + length * (i as f32 + 0.5) / POINTS as f32;
+    let hidden = |i: &usize| {
+        let (x, y) = (at(bbox.x0, bbox.width(), i % POINTS), at(bbox.y0, bbox.height(), i / POINTS));
+        others.iter().any(|o| (o.x0..o.x1).contains(&x) && (o.y0..o.y1).contains(&y))
+    };
+    2 * (0..POINTS * POINTS).filter(hidden).count() >= POINTS * POINTS
 }
 
 /// Boxes of the classes for which `class` holds.

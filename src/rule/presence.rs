@@ -1,40 +1,41 @@
 //! Objects of some classes stay in the zone: a stall with its vendor, a table, a parked van.
 //!
-//! Where somebody must be beside them (`beside`), it is the zone that is attended, not a single object: vendors walk
-//! about. Who is beside must stand; walkers are beside everything on a pavement.
-
-use std::collections::VecDeque;
+//! Where somebody must be beside them (`beside`), what came is told from what was there all along, by the background:
+//!
+//! | thing | counts when |
+//! |---|---|
+//! | it came | somebody stands beside it but for some seconds |
+//! | it came, and means the matter by itself (`alone`) | somebody stood beside it once, or after twice the dwell time |
+//! | it came and has no name | somebody who surely is a person stands beside it, and it is wide enough to sell from |
+//! | it was there all along: an abandoned stall that passers stop at | such a person is missed in single looks only |
+//! | nobody knows whether it came | such a person is missed for some seconds only |
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Rule;
-use crate::detection::{Detection, UNKNOWN};
+use crate::detection::{Detection, UNKNOWN, ZoneForeground};
 use crate::frame::Captured;
 use crate::geometry::{BBox, Polygon};
 use crate::observation::ZoneId;
 use crate::track::Track;
 
-use super::gap::{Looks, later};
+use super::attendance::Attendance;
+use super::gap::Looks;
 use super::goods::Goods;
+use super::neighbour::{Neighbour, Neighbours};
 use super::stay::Stays;
 use super::{Look, SCORE_KEPT, View, hidden_by, high_enough, named, unnamed};
 
-/// How far a neighbour may stand off and still be beside an object, in its own heights.
-const BESIDE_HEIGHTS: f32 = 0.5;
-/// Who was where he is now so long ago does not walk by, in seconds: at least, ...
-const STOOD_S_MIN: f64 = 3.5;
-/// ... and at most.
-const STOOD_S_MAX: f64 = 12.0;
-/// Who stands is seen in one of so many looks at least.
-const STOOD_LOOKS: u32 = 3;
-/// How much two boxes of one who stands overlap at least (intersection over union): small boxes tremble.
-const STOOD_IOU_MIN: f32 = 0.25;
-/// Those who may be beside something are noted this often, in seconds.
-const NOTED_EVERY_S: f64 = 1.0;
 /// Nobody is missed for this long beside an object, in seconds, nor for half of the dwell time, nor in two looks: vendors are hidden by customers and by their own stall.
 const UNATTENDED_S: f64 = 15.0;
+/// ... and beside what was there all along for this long, nor in a single look.
+const SINGLE_LOOK_S: f64 = 3.0;
 /// Goods without a name are as wide as this share of the height of who stands beside them, or they are luggage.
 const GOODS_WIDTH_MIN: f32 = 0.45;
+/// What came shows in this share of its base, at least, as far as that lies in the zone.
+const CAME_SHARE_MIN: f32 = 0.4;
+/// What means the matter by itself does so after so many dwell times with nobody beside it.
+const ALONE_DWELLS: f64 = 2.0;
 
 /// Judges whether objects of the rule's classes are in a zone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,26 +47,36 @@ pub struct Presence {
     stays: Option<Stays>,
     /// What no detector names, where that counts.
     goods: Option<Goods>,
-    /// Who may be beside something, at the looks of the last seconds; without ids, which small boxes do not keep.
-    persons: VecDeque<(Captured, Vec<Person>)>,
-    attended: Option<Attended>,
+    neighbours: Neighbours,
+    /// Of what was there all along, ...
+    residents: Attendance,
+    /// ... and of all else.
+    newcomers: Attendance,
+    /// Whether the zone's background has been known.
+    background: bool,
     looks: Looks,
 }
 
-/// Somebody who may be beside something.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Person {
-    bbox: BBox,
-    score: f32,
+/// How something came to be in the zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The background shows that it came.
+    Came,
+    /// It is part of the background.
+    Resident,
+    /// No background is known.
+    Unknown,
 }
 
-/// Somebody is or was beside what is in the zone.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Attended {
-    from: Captured,
-    last: Captured,
-    /// When something was last in the zone.
-    there: Captured,
+/// Something in the zone that may matter.
+struct Thing {
+    object: Detection,
+    /// The number of its stay and since when it has lasted, where the place matters.
+    stay: Option<u32>,
+    since: Option<Captured>,
+    origin: Origin,
+    /// Since when somebody has been beside it, as far as this look tells.
+    attended: Option<Captured>,
 }
 
 impl Presence {
@@ -77,8 +88,10 @@ impl Presence {
             rule: rule.clone(),
             id: id.clone(),
             zone: zone.clone(),
-            persons: VecDeque::new(),
-            attended: None,
+            neighbours: Neighbours::default(),
+            residents: Attendance::default(),
+            newcomers: Attendance::default(),
+            background: false,
             looks: Looks::new(rule),
         }
     }
@@ -95,79 +108,122 @@ impl Presence {
         let exempt = boxes_of(&self.rule.exempt, self.rule.score_min);
         let mut counting: Vec<&Track> =
             view.tracker.current().filter(|t| self.counts(t) && !hidden_by(&t.bbox, &exempt)).collect();
+        let foreground = view.findings.foreground.iter().find(|f| *f.zone == *self.id.0 && f.settled);
         if let Some(stays) = &mut self.stays {
             stays.look(at, &counting, view.tracker);
             counting.retain(|track| stays.seen(track));
+            if let Some(foreground) = foreground {
+                stays.note_newcomers(|bbox| shows(foreground, &self.zone, bbox));
+            }
         }
-        let since_of = |track: &Track| Some(self.stays.as_ref()?.of(track)?.1);
-        let mut things: Vec<(Detection, Option<Captured>)> =
-            counting.iter().map(|track| (track.detection(), since_of(track))).collect();
+        self.background |= foreground.is_some();
+        let mut things: Vec<Thing> = counting.iter().map(|track| self.thing(track)).collect();
         // Where nobody asks for the place, an id that switches makes nothing younger.
         let first_seen = counting.iter().map(|track| track.first_seen).min_by_key(|first| first.media);
-        let foreground = view.findings.foreground.iter().find(|f| *f.zone == *self.id.0 && f.settled);
         if let (Some(goods), Some(foreground)) = (&mut self.goods, foreground) {
             let others = [boxes_of(&self.rule.beside, kept), exempt].concat();
             goods.look(at, foreground, &others);
-            let unknown = goods.seen(at).map(|thing| (unnamed(thing.bbox), Some(thing.since)));
-            things.extend(unknown);
+            things.extend(goods.seen(at).map(|thing| Thing {
+                object: unnamed(thing.bbox),
+                stay: None,
+                since: Some(thing.since),
+                origin: Origin::Came,
+                attended: None,
+            }));
         }
         if self.rule.beside.is_empty() {
-            let since = things.iter().filter_map(|(_, since)| *since).min_by_key(|since| since.media);
-            let objects: Vec<Detection> = things.into_iter().map(|(object, _)| object).collect();
+            let since = things.iter().filter_map(|thing| thing.since).min_by_key(|since| since.media);
+            let objects: Vec<Detection> = things.into_iter().map(|thing| thing.object).collect();
             let look = Look::new(!objects.is_empty(), since, 0.0, objects);
             return Some(Look { known: since.or(first_seen), ..look });
         }
         let may_be = |d: &&Detection| named(&self.rule.beside, &d.class) && d.score >= kept;
-        let persons = found.iter().filter(may_be).map(|d| Person { bbox: d.bbox, score: d.score }).collect();
-        let beside = self.standing_by(at, persons);
-        // A nameless thing that looks a little like a person must not be its own vendor.
-        let sure = boxes_of(&self.rule.beside, self.rule.score_min);
-        let vendors = |object: &Detection| -> Vec<BBox> {
-            let itself = |b: &&BBox| {
-                object.class.as_str() == UNKNOWN && hidden_by(&object.bbox, &[**b]) && !sure.contains(b)
-            };
-            beside.iter().filter(|b| !itself(b)).copied().collect()
+        let persons = found.iter().filter(may_be).map(|d| Neighbour { bbox: d.bbox, score: d.score });
+        let standing = self.neighbours.look(at, persons.collect());
+        let sure_now = boxes_of(&self.rule.beside, self.rule.score_min);
+        let is_attended = |thing: &Thing| {
+            let (bbox, nameless) = (&thing.object.bbox, thing.object.class.as_str() == UNKNOWN);
+            let sure = nameless || thing.origin != Origin::Came;
+            let score_min = if sure { self.rule.score_min } else { kept };
+            standing.iter().filter(|n| n.score >= score_min).any(|n| {
+                let wide = bbox.width() * view.aspect() >= GOODS_WIDTH_MIN * n.bbox.height();
+                // What looks a little like a person must not be its own vendor.
+                let itself = hidden_by(bbox, &[n.bbox]) && !sure_now.contains(&n.bbox);
+                (!nameless || wide && !itself) && n.is_beside(bbox, view.aspect())
+            })
         };
-        let (attended, alone): (Vec<_>, Vec<_>) =
-            things.into_iter().partition(|(object, _)| attended(object, &vendors(object), view.aspect()));
-        let there = !(attended.is_empty() && alone.is_empty());
-        let came =
-            attended.iter().filter_map(|(_, since)| since.or(first_seen)).min_by_key(|since| since.media);
-        self.attend(at, there, came);
-        let Some(Attended { from, .. }) = self.attended else {
-            return Some(Look::new(false, None, 0.0, Vec::new()));
-        };
-        let shown = if attended.is_empty() { alone } else { attended };
-        let came = shown.iter().filter_map(|(_, since)| *since).min_by_key(|since| since.media);
-        let since = Some(came.filter(|came| came.media > from.media).unwrap_or(from));
-        let objects: Vec<Detection> = shown.into_iter().map(|(object, _)| object).collect();
-        Some(Look::new(!objects.is_empty(), since, 0.0, objects))
+        let attended: Vec<bool> = things.iter().map(is_attended).collect();
+        for (thing, now) in things.iter_mut().zip(attended) {
+            if let (Some(stays), Some(stay), true) = (&mut self.stays, thing.stay, now) {
+                stays.note_attended(stay);
+            }
+            thing.attended = self.attended_since(at, thing, now, first_seen);
+        }
+        Some(self.judge(at, things))
     }
 
-    /// Notes whether something is in the zone and, if somebody is beside it, since when it has been there. Once that has
-    /// lasted for the dwell time, the thing holds the zone by itself: a stall whose vendor is away for lunch is not gone.
-    fn attend(&mut self, at: &Captured, there: bool, came: Option<Captured>) {
-        let looks_s = self.persons.iter().rev().nth(1).map_or(0.0, |(then, _)| at.seconds_since(then));
-        if let (Some(gap), Some(attended)) = (self.looks.after_gap(at), &mut self.attended) {
-            (attended.last, attended.there) = (later(&attended.last, gap), later(&attended.there, gap));
+    fn thing(&self, track: &Track) -> Thing {
+        let stays = self.stays.as_ref();
+        let origin = match (&self.goods, stays) {
+            (Some(_), Some(stays)) if stays.came(track) => Origin::Came,
+            (Some(_), Some(_)) if self.background => Origin::Resident,
+            _ => Origin::Unknown,
+        };
+        let (stay, since) = stays.and_then(|stays| stays.of(track)).unzip();
+        Thing { object: track.detection(), stay, since, origin, attended: None }
+    }
+
+    /// For how long nobody is missed beside what came so, in seconds.
+    fn unattended_s(&self, origin: Origin) -> f64 {
+        let looks_s = self.neighbours.interval_s().min(self.rule.gap_s);
+        match origin {
+            Origin::Resident => SINGLE_LOOK_S.max(1.2 * looks_s),
+            Origin::Came | Origin::Unknown => UNATTENDED_S.min(0.5 * self.rule.dwell_s).max(2.0 * looks_s),
         }
-        let unattended_s = UNATTENDED_S.min(0.5 * self.rule.dwell_s).max(2.0 * looks_s.min(self.rule.gap_s));
-        if let Some(attended) = &mut self.attended {
-            if there {
-                attended.there = *at;
-            }
-            let held = attended.last.seconds_since(&attended.from) + unattended_s >= self.rule.dwell_s;
-            let since = if held { attended.there } else { attended.last };
-            let patience_s = if held { self.rule.clear_s } else { unattended_s };
-            if at.seconds_since(&since) > patience_s {
-                self.attended = None;
-            }
+    }
+
+    /// Since when somebody has been beside a thing, as far as this look tells: now he is, or is not.
+    fn attended_since(
+        &self,
+        at: &Captured,
+        thing: &Thing,
+        now: bool,
+        first_seen: Option<Captured>,
+    ) -> Option<Captured> {
+        let since = thing.since.or(first_seen)?;
+        let stood_s = at.seconds_since(&since);
+        let alone = thing.origin == Origin::Came && named(&self.rule.alone, &thing.object.class);
+        let brought =
+            || thing.stay.zip(self.stays.as_ref()).is_some_and(|(id, stays)| stays.was_attended(id));
+        if !(now || alone && (stood_s >= ALONE_DWELLS * self.rule.dwell_s || brought())) {
+            return None;
         }
-        let Some(came) = came else { return };
         // Whoever is seen beside it a little late has come with it.
-        let from = if at.seconds_since(&came) <= unattended_s { came } else { *at };
-        let from = self.attended.map_or(from, |attended| attended.from);
-        self.attended = Some(Attended { from, last: *at, there: *at });
+        let came_with_it = alone || stood_s <= self.unattended_s(thing.origin);
+        Some(if came_with_it { since } else { *at })
+    }
+
+    fn judge(&mut self, at: &Captured, things: Vec<Thing>) -> Look {
+        let gap = self.looks.after_gap(at);
+        let limits = [Origin::Resident, Origin::Came].map(|origin| self.unattended_s(origin));
+        let (residents, newcomers): (Vec<_>, Vec<_>) =
+            things.into_iter().partition(|thing| thing.origin == Origin::Resident);
+        let groups = [(&mut self.residents, residents), (&mut self.newcomers, newcomers)];
+        let (mut since, mut objects): (Option<Captured>, Vec<Detection>) = (None, Vec::new());
+        for ((attendance, mut things), unattended_s) in groups.into_iter().zip(limits) {
+            let attended = things.iter().filter_map(|thing| thing.attended).min_by_key(|at| at.media);
+            attendance.look(at, gap, !things.is_empty(), attended, unattended_s, &self.rule);
+            let Some(from) = attendance.from() else { continue };
+            things.retain(|thing| attended.is_none() || thing.attended.is_some());
+            let came = things.iter().filter_map(|thing| thing.since).min_by_key(|at| at.media);
+            let from = came.filter(|came| came.media > from.media).unwrap_or(from);
+            if objects.is_empty() || !things.is_empty() && since.is_none_or(|since| from.media < since.media)
+            {
+                since = Some(from);
+            }
+            objects.extend(things.into_iter().map(|thing| thing.object));
+        }
+        Look::new(!objects.is_empty(), since, 0.0, objects)
     }
 
     /// What was seen at the last look where something has stayed for the dwell time, each with the number of its stay.
@@ -175,50 +231,19 @@ impl Presence {
         self.stays.as_ref().map_or_else(Vec::new, Stays::confirmed)
     }
 
-    /// Of those who may be beside something, the boxes of those who stand and were once surely somebody: a wheel or a post
-    /// looks a little like a person for hours.
-    fn standing_by(&mut self, at: &Captured, now: Vec<Person>) -> Vec<BBox> {
-        // Where looks are rare, the last one counts whatever its age.
-        let old = |(then, _): &(Captured, Vec<Person>)| at.seconds_since(then) > STOOD_S_MAX;
-        while self.persons.len() > 1 && self.persons.front().is_some_and(old) {
-            self.persons.pop_front();
-        }
-        // Seen here some seconds ago and often enough since: others' steps cross this place, but not at every look.
-        let stood = |person: &&Person| {
-            let (mut seen, mut stood, mut score) = (0, false, person.score);
-            for ((then, persons), looks) in self.persons.iter().rev().zip(1..) {
-                let here = persons.iter().filter(|then| then.bbox.iou(&person.bbox) >= STOOD_IOU_MIN);
-                let Some(best) = here.map(|then| then.score).max_by(f32::total_cmp) else { continue };
-                (seen, score) = (seen + 1, score.max(best));
-                stood |= at.seconds_since(then) >= STOOD_S_MIN && seen * STOOD_LOOKS >= looks;
-            }
-            stood && score >= self.rule.score_min
-        };
-        let standing = now.iter().filter(stood).map(|person| person.bbox).collect();
-        if self.persons.back().is_none_or(|(then, _)| at.seconds_since(then) >= NOTED_EVERY_S) {
-            self.persons.push_back((*at, now));
-        }
-        standing
-    }
-
     fn counts(&self, track: &Track) -> bool {
         named(&self.rule.classes, track.class())
             && track.score_best >= self.rule.score_min
             && track.score >= SCORE_KEPT * self.rule.score_min
             && high_enough(&self.rule, &self.zone, &track.bbox)
-            && self.zone.share_of_box(&track.bbox) >= self.rule.inside_min
+            && self.zone.share_of_box(&track.bbox.base()) >= self.rule.inside_min
     }
 }
 
-/// Whether one of the neighbours stands within half of its own height of the object; of one without a name, whether it
-/// is wide enough to be sold from.
-fn attended(object: &Detection, neighbours: &[BBox], aspect: f32) -> bool {
-    let bbox = &object.bbox;
-    neighbours.iter().any(|n| {
-        let reach = BESIDE_HEIGHTS * n.height();
-        let wide =
-            BBox { x0: n.x0 - reach / aspect, y0: n.y0 - reach, x1: n.x1 + reach / aspect, y1: n.y1 + reach };
-        let large = object.class.as_str() != UNKNOWN || bbox.width() * aspect >= GOODS_WIDTH_MIN * n.height();
-        large && wide.intersection(bbox) > 0.0
-    })
+/// Whether the background has changed where a thing of this box stands.
+fn shows(foreground: &ZoneForeground, zone: &Polygon, bbox: &BBox) -> bool {
+    let base = bbox.base();
+    let (inside, changed) =
+        (zone.overlap(&base), foreground.boxes.iter().map(|b| b.intersection(&base)).sum::<f32>());
+    inside > 0.0 && changed >= CAME_SHARE_MIN * inside
 }

@@ -9,6 +9,7 @@
 //! | it is seen to leave by more than `shift_max` | the place is given up, and the next of a queue starts anew; if it is back within `clear_s`, it goes on |
 //! | it is not seen, and the background is as it was before | it has left |
 //! | nobody looked for longer than `gap_s` | whoever is there after it and looks alike, but for the light, has stayed |
+//! | several leave their places at one look, others are seen between them | a queue moves up: who stands there next is another |
 //! | a queue crawls | nobody stands: see [`Track::stands_s`] |
 //! | it shuffles about ([`Stays::following`]) | its place goes with it |
 //! | a second box on the same object | one thing, one place |
@@ -38,6 +39,8 @@ const SHUFFLE_IOU_MIN: f32 = 0.25;
 const STILL_IOU: f32 = 0.8;
 /// ... and by less than this has been elsewhere: boxes that tremble overlap more.
 const AWAY_IOU: f32 = 0.6;
+/// As many that drive on at the same look are a queue.
+const QUEUE_MIN: usize = 2;
 /// How much of the smaller of two boxes lies in the other if both are one object.
 const ONE_THING_SHARE: f32 = 0.7;
 
@@ -75,6 +78,9 @@ struct Stay {
     refused: Option<u64>,
     /// Whether the background has shown that something came here.
     shown: bool,
+    /// Whether somebody has been beside it.
+    #[serde(default)]
+    attended: bool,
     /// Whether nobody has looked for a while since it was last seen.
     unseen: bool,
     dwell: Dwell,
@@ -105,15 +111,18 @@ impl Stay {
         !self.unseen && self.portrait.is_unlike(pattern_of(track), left)
     }
 
-    /// Takes a look at what stands here now; whether that is another one.
-    fn recognise(&mut self, at: &Captured, track: &Track) -> bool {
+    /// Takes a look at what stands here now; whether that is another one. While a queue moves up, doubt is enough.
+    fn recognise(&mut self, at: &Captured, track: &Track, moving_up: bool) -> bool {
         if self.unseen {
             self.portrait = Portrait::new(pattern_of(track));
         }
         if self.bbox.iou(&track.bbox) < STILL_IOU {
             return self.shift(at, track);
         }
-        let identity = self.portrait.look(at, pattern_of(track), &self.since);
+        let mut identity = self.portrait.look(at, pattern_of(track), &self.since);
+        if moving_up && identity == Identity::InDoubt {
+            (self.portrait, identity) = (Portrait::new(pattern_of(track)), Identity::Another(*at));
+        }
         self.in_doubt = identity == Identity::InDoubt;
         if let Identity::Another(since) | Identity::Back(since) = identity {
             self.since = since;
@@ -142,8 +151,14 @@ impl Stay {
 
     /// Whether the track is about as large as what was last seen here.
     fn is_as_large(&self, track: &Track) -> bool {
-        let (was, is) = (self.bbox.area(), track.steady().area());
-        was.max(is) <= SIZE_RATIO_MAX * was.min(is)
+        alike_in_size(&self.bbox, track.steady())
+    }
+
+    /// Whether its track shows something else now: another that has come meanwhile, or something of another size that stands
+    /// elsewhere.
+    fn has_lost(&self, track: &Track) -> bool {
+        let elsewhere = self.bbox.iou(&track.bbox) < AWAY_IOU;
+        self.missed && self.is_another(track) || elsewhere && !alike_in_size(&self.bbox, &track.bbox)
     }
 }
 
@@ -156,12 +171,22 @@ pub struct Stays {
     looks: Looks,
     stays: Vec<Stay>,
     last_id: u32,
+    /// When a queue moved up last: tracks are mixed up by it, and nobody has stood for longer.
+    #[serde(default)]
+    moved_up: Option<Captured>,
 }
 
 impl Stays {
     /// Nobody has stayed yet.
     pub fn new(rule: &Rule) -> Self {
-        Self { rule: rule.clone(), follows: false, looks: Looks::new(rule), stays: Vec::new(), last_id: 0 }
+        Self {
+            rule: rule.clone(),
+            follows: false,
+            looks: Looks::new(rule),
+            stays: Vec::new(),
+            last_id: 0,
+            moved_up: None,
+        }
     }
 
     /// Nobody has stayed yet; who moves within the zone stays all the same, who leaves it does not.
@@ -179,6 +204,7 @@ impl Stays {
         for stay in &mut self.stays {
             (stay.missed, stay.seen, stay.unseen) = (!stay.seen, false, stay.unseen || gap);
         }
+        let moving_up = self.follows && self.let_a_queue_move_up(at, tracks);
         // Who stayed before goes first; then those who stand look for a place that was left without a track.
         let own = |track: &Track| {
             let stays = |s: &Stay| {
@@ -189,7 +215,7 @@ impl Stays {
                 };
                 let moved = s.missed || s.bbox.iou(&track.bbox) < STILL_IOU;
                 let differ = tracker.differ(if moved { Differ::Another } else { Differ::Far });
-                let itself = !(self.follows && s.missed && s.is_another(track));
+                let itself = !(self.follows && s.has_lost(track));
                 s.track == track.id && here && itself && s.is_like(track, differ)
             };
             self.stays.iter().position(stays)
@@ -197,8 +223,8 @@ impl Stays {
         let mut places: Vec<Option<usize>> = tracks.iter().map(|track| own(track)).collect();
         // One that has the track of another is as young as that is found out.
         let came_now = |track: &Track, place: &Option<usize>| {
-            let another = |s: &Stay| s.track == track.id && s.missed && s.is_another(track);
-            self.follows && place.is_none() && self.stays.iter().any(another)
+            let lost = |s: &Stay| s.track == track.id && s.has_lost(track);
+            self.follows && place.is_none() && self.stays.iter().any(lost)
         };
         let came_now: Vec<bool> = tracks.iter().zip(&places).map(|(t, place)| came_now(t, place)).collect();
         let shift_max = self.rule.shift_max;
@@ -230,7 +256,7 @@ impl Stays {
             }
             if let Some(index) = *place {
                 let stay = &mut self.stays[index];
-                let another = self.follows && stay.recognise(at, track);
+                let another = self.follows && stay.recognise(at, track, moving_up);
                 (stay.bbox, stay.track) = (track.bbox, track.id);
                 stay.looks = track.appearance().copied();
                 (stay.seen, stay.left, stay.unseen) = (true, false, false);
@@ -246,10 +272,12 @@ impl Stays {
             let new = place.is_none() && stands && self.stays.len() < STAYS_MAX;
             if new && !self.stays.iter().any(known) {
                 self.last_id += 1;
+                let stood = *track.stands_since();
+                let stood = self.moved_up.filter(|up| up.media > stood.media).unwrap_or(stood);
                 self.stays.push(Stay {
                     id: self.last_id,
                     place: *track.steady(),
-                    since: if came_now { *at } else { *track.stands_since() },
+                    since: if came_now { *at } else { stood },
                     bbox: track.bbox,
                     track: track.id,
                     looks: track.appearance().copied(),
@@ -261,6 +289,7 @@ impl Stays {
                     left: false,
                     refused: None,
                     shown: false,
+                    attended: false,
                     unseen: false,
                     dwell: Dwell::new(&self.rule),
                 });
@@ -273,6 +302,27 @@ impl Stays {
         self.stays.retain(|stay| stay.dwell.matter().is_some());
     }
 
+    /// Where several places are left at the same look, and as many others are between them, a queue moves up: whoever stands
+    /// there next is another, however much alike grey cars are by infrared light. Whether one at least does so.
+    fn let_a_queue_move_up(&mut self, at: &Captured, tracks: &[&Track]) -> bool {
+        let here = |stay: &Stay, track: &Track| stay.bbox.iou(&track.bbox) >= AWAY_IOU;
+        let hides = |stay: &Stay, track: &Track| {
+            !alike_in_size(&stay.bbox, &track.bbox) && one_thing(&stay.bbox, &track.bbox)
+        };
+        let left = |stay: &Stay| {
+            let known = !stay.missed && !stay.unseen;
+            known && !tracks.iter().any(|track| here(stay, track) || hides(stay, track))
+        };
+        let between = |track: &&&Track| !self.stays.iter().any(|stay| here(stay, track));
+        let moving = self.stays.iter().filter(|stay| left(stay)).count();
+        let moving = moving.min(tracks.iter().filter(between).count());
+        if moving >= QUEUE_MIN {
+            self.stays.retain(|stay| !left(stay));
+            self.moved_up = Some(*at);
+        }
+        moving > 0
+    }
+
     /// Compares the places with the settled background of the last look: `differs` says whether it has changed in a box. A
     /// place that neither a detector nor the background sees taken any more is empty.
     pub fn compare(&mut self, differs: impl Fn(&BBox) -> bool) {
@@ -281,6 +331,28 @@ impl Stays {
             stay.shown |= stay.seen && differs;
             stay.seen || differs || !stay.shown
         });
+    }
+
+    /// Notes where the settled background of the last look shows that something has come; `shows` says so of a box.
+    pub fn note_newcomers(&mut self, shows: impl Fn(&BBox) -> bool) {
+        for stay in self.stays.iter_mut().filter(|stay| stay.seen && !stay.shown) {
+            stay.shown = shows(&stay.bbox);
+        }
+    }
+
+    /// Notes that somebody is beside the stay of this number.
+    pub fn note_attended(&mut self, id: u32) {
+        self.stays.iter_mut().filter(|stay| stay.id == id).for_each(|stay| stay.attended = true);
+    }
+
+    /// Whether somebody has been beside the stay of this number.
+    pub fn was_attended(&self, id: u32) -> bool {
+        self.stays.iter().any(|stay| stay.id == id && stay.attended)
+    }
+
+    /// Whether the background has shown that what this track stands for came to its place, if the last look saw it stay.
+    pub fn came(&self, track: &Track) -> bool {
+        self.stays.iter().any(|stay| stay.seen && stay.track == track.id && stay.shown)
     }
 
     fn fits(&self, stay: &Stay, track: &Track) -> bool {
@@ -313,6 +385,12 @@ impl Stays {
 /// The light and dark parts of what a track shows.
 fn pattern_of(track: &Track) -> Option<&Pattern> {
     track.appearance()?.pattern.as_ref()
+}
+
+/// Whether two boxes may be one object, by their sizes.
+fn alike_in_size(a: &BBox, b: &BBox) -> bool {
+    let (a, b) = (a.area(), b.area());
+    a.max(b) <= SIZE_RATIO_MAX * a.min(b)
 }
 
 /// Whether two boxes are most probably two detections of one object: the smaller lies almost wholly in the other.
