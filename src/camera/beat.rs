@@ -1,11 +1,11 @@
 //! [`Beats`]: how often sockets are looked at, for all cameras of a thread together instead of whenever a packet comes.
 //!
-//! To be woken up costs more than what a picture's packets have to say. What comes between two beats waits in the socket:
-//! TCP slows the sender down when that is full, UDP loses it.
+//! To be woken up costs more than what a picture's packets have to say. What comes between two beats waits in the socket, and
+//! TCP slows the sender down when that is full. UDP would lose it: such cameras know no beat.
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -17,39 +17,16 @@ pub enum Haste {
     AtLeisure,
     /// Something may be: a fraction of what decoding and looking at it takes.
     Promptly,
-    /// It comes over UDP: in this time 100 Mbit/s bring half of what Linux lets a socket hold.
-    Datagrams,
 }
 
 impl Haste {
-    const ALL: [Self; 3] = [Self::AtLeisure, Self::Promptly, Self::Datagrams];
+    const ALL: [Self; 2] = [Self::AtLeisure, Self::Promptly];
 
     const fn every(self) -> Duration {
         Duration::from_millis(match self {
             Self::AtLeisure => 100,
             Self::Promptly => 20,
-            Self::Datagrams => 5,
         })
-    }
-}
-
-/// Cameras of this process that send over UDP now.
-static SENDING_DATAGRAMS: AtomicUsize = AtomicUsize::new(0);
-
-/// A camera that sends over UDP, as long as this lives.
-pub struct SendsDatagrams(());
-
-impl SendsDatagrams {
-    /// Counts it in.
-    pub fn new() -> Self {
-        SENDING_DATAGRAMS.fetch_add(1, Relaxed);
-        Self(())
-    }
-}
-
-impl Drop for SendsDatagrams {
-    fn drop(&mut self) {
-        SENDING_DATAGRAMS.fetch_sub(1, Relaxed);
     }
 }
 
@@ -57,7 +34,7 @@ impl Drop for SendsDatagrams {
 pub struct Beat {
     began: Instant,
     /// Who waits, and when the next of their beats is, in milliseconds since the beginning.
-    waiting: [(Notify, AtomicU64); 3],
+    waiting: [(Notify, AtomicU64); 2],
 }
 
 thread_local! {
@@ -76,9 +53,7 @@ impl Beat {
 
     /// Sleeps until the next beat, and wakes whose it is.
     pub fn rest(&self) {
-        let hurried = SENDING_DATAGRAMS.load(Relaxed) > 0;
-        let haste = if hurried { Haste::Datagrams } else { Haste::Promptly };
-        std::thread::sleep(haste.every());
+        std::thread::sleep(Haste::Promptly.every());
         let now_ms = self.began.elapsed().as_millis() as u64;
         for (haste, (who, next_ms)) in Haste::ALL.into_iter().zip(&self.waiting) {
             if now_ms >= next_ms.load(Relaxed) {
@@ -101,7 +76,7 @@ impl Beats {
     /// Keeps them going: a thread that nothing wakes would rest once and then sleep for good.
     pub async fn keep(&self) {
         loop {
-            self.next(Haste::Datagrams).await;
+            self.next(Haste::Promptly).await;
         }
     }
 
@@ -146,8 +121,5 @@ mod tests {
         // A busy machine makes them rarer, none more frequent.
         let (leisure, prompt) = (counted(Haste::AtLeisure), counted(Haste::Promptly));
         assert!((1..=4).contains(&leisure) && (1..=16).contains(&prompt), "{leisure} {prompt}");
-        let camera = SendsDatagrams::new();
-        assert!(counted(Haste::Datagrams) <= 61);
-        drop(camera);
     }
 }

@@ -5,6 +5,8 @@ use std::future::Future;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::config::Transport;
+
 use super::beat::{Beat, Beats};
 
 /// A camera of 3 Mbit/s takes about a thousandth of a core to receive.
@@ -29,13 +31,16 @@ impl Receivers {
         (0..count).map(Receiver::start).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Runs what receives a camera, on the thread that has the fewest to run.
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
-        let calmest =
-            self.0.iter().map(|r| &r.handle).min_by_key(|handle| handle.metrics().num_alive_tasks());
-        match calmest {
-            Some(handle) => handle.spawn(task),
-            None => tokio::spawn(task), // There is one at least.
+    /// Runs what receives a camera, on the thread that has the fewest to run; what comes over UDP where it is called.
+    pub fn spawn(
+        &self,
+        transport: Transport,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        let handles = self.0.iter().map(|receiver| &receiver.handle);
+        match handles.min_by_key(|handle| handle.metrics().num_alive_tasks()) {
+            Some(calmest) if transport == Transport::Tcp => calmest.spawn(task),
+            _ => tokio::spawn(task),
         }
     }
 }

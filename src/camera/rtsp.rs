@@ -13,10 +13,11 @@ use retina::client::{
     TcpTransportOptions, TeardownPolicy, UdpTransportOptions,
 };
 use retina::codec::{CodecItem, FrameFormat, VideoFrame};
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{timeout, timeout_at};
 
 use super::annexb::{Nal, has_nal};
-use super::beat::{Beats, Haste, SendsDatagrams};
+use super::beat::{Beats, Haste};
 use super::flood::{Flooded, Patience, Watch, unless_flooded, withhold_reads};
 use super::timekeeper::Timekeeper;
 use crate::config;
@@ -109,13 +110,19 @@ impl Farewells {
     }
 }
 
-/// Notes that something has come, and wakes nobody: it is fetched with the next beat.
-#[derive(Default)]
-struct Bell(AtomicBool);
+/// Notes that something has come. It is fetched with the next beat, which wakes nobody; or at once, if it comes over UDP: what
+/// waits too long in a socket is lost.
+struct Bell {
+    rung: AtomicBool,
+    at_once: Option<Notify>,
+}
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Relaxed);
+        self.rung.store(true, Relaxed);
+        if let Some(waiting) = &self.at_once {
+            waiting.notify_one();
+        }
     }
 }
 
@@ -128,8 +135,6 @@ pub struct Connection {
     beats: Beats,
     /// The wait for the next picture.
     watch: Watch,
-    /// If it sends over UDP.
-    datagrams: Option<SendsDatagrams>,
     codec: Codec,
     /// Packets lost before the next unit that were not reported with one yet.
     first: bool,
@@ -211,7 +216,8 @@ impl Connection {
         *step = "PLAY";
         let session = session.play(PlayOptions::default()).await.map_err(|error| failed("PLAY", error))?;
         let demuxed = session.demuxed().map_err(|error| failed("PLAY", error))?;
-        let bell = Arc::<Bell>::default();
+        let at_once = (camera.transport == config::Transport::Udp).then(Notify::new);
+        let bell = Arc::new(Bell { rung: AtomicBool::new(false), at_once });
         Ok(Self {
             address: address.to_owned(),
             demuxed,
@@ -219,7 +225,6 @@ impl Connection {
             bell,
             beats: Beats::here(),
             watch: Watch::new(PICTURE_PATIENCE),
-            datagrams: (camera.transport == config::Transport::Udp).then(SendsDatagrams::new),
             codec,
             first: true,
         })
@@ -232,7 +237,6 @@ impl Connection {
         haste: Haste,
         deadline: Instant,
     ) -> Result<Option<Received>, RtspError> {
-        let haste = if self.datagrams.is_some() { Haste::Datagrams } else { haste };
         loop {
             let item = self.watch.step(|| {
                 let mut context = Context::from_waker(&self.waker);
@@ -258,11 +262,15 @@ impl Connection {
         }
     }
 
-    /// Waits for the first beat at which something has come; false if nothing has until `deadline`.
+    /// Waits for the first beat at which something has come, or for that; false if nothing has until `deadline`.
     async fn has_come(&self, haste: Haste, deadline: Instant) -> bool {
         while Instant::now() < deadline {
-            self.beats.next(haste).await;
-            if self.bell.0.swap(false, Relaxed) {
+            match &self.bell.at_once {
+                // An error is the deadline's.
+                Some(waiting) => _ = timeout_at(deadline.into(), waiting.notified()).await,
+                None => self.beats.next(haste).await,
+            }
+            if self.bell.rung.swap(false, Relaxed) {
                 poll_fn(|context| {
                     withhold_reads(context);
                     Poll::Ready(())

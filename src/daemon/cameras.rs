@@ -325,7 +325,7 @@ impl Cameras {
             station,
             wanted,
             stop,
-            task: self.receivers.spawn(task),
+            task: self.receivers.spawn(camera.transport, task),
             camera,
         };
         self.running.insert(running.camera.id.clone(), running);
