@@ -84,9 +84,15 @@ impl BBox {
         Point { x: (self.x0 + self.x1) / 2.0, y: self.y1 }
     }
 
-    /// The lowest quarter: what of a thing stands on the ground, seen at a slant. The rest leans over the ground behind it.
+    /// This share of it, 0..1, from the bottom: what of a thing stands on the ground. Cameras look down at a slant, and the rest
+    /// leans over the ground behind it.
+    pub fn lowest(&self, share: f32) -> BBox {
+        BBox { y0: self.y1 - share * self.height(), ..*self }
+    }
+
+    /// The lowest quarter: where a thing stands.
     pub fn base(&self) -> BBox {
-        BBox { y0: self.y1 - 0.25 * self.height(), ..*self }
+        self.lowest(0.25)
     }
 
     /// The area both boxes share.

@@ -31,7 +31,7 @@ from world.scene import Scene
 
 # Shares of the lane: under the first nothing blocks it, under the second opinions differ.
 COVERAGE_MIN, COVERAGE_OPTIONAL = 0.10, 0.14
-# Where less than this share of a situation can be seen behind trees, nobody can be asked to tell what it is.
+# Where trees and passers leave less than this share of a situation to be seen, nobody can be asked to tell what it is.
 SEEN_OPTIONAL = 0.4
 TRIES = 5
 MAKERS: dict[tuple[str, str], Callable[[int], Episode]] = {

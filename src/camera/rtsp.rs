@@ -136,7 +136,7 @@ pub struct Connection {
     /// The wait for the next picture.
     watch: Watch,
     codec: Codec,
-    /// Packets lost before the next unit that were not reported with one yet.
+    /// Whether no unit has come yet.
     first: bool,
 }
 

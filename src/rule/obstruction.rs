@@ -15,7 +15,7 @@ use super::gap::{Looks, later};
 use super::stay::Stays;
 use super::{FOREGROUND_AGE, Look, SCORE_KEPT, View, hidden_by, high_enough, named, unnamed};
 
-/// How much of a box, from its bottom, stands on the ground: cameras look down at a slant, roofs lean over free ground.
+/// How much of a box, from its bottom, covers ground: roofs lean over what is free.
 const FOOT_SHARE: f32 = 0.5;
 /// Foreground that was gone for longer than this is another one, in seconds: the next car of a queue, say.
 const FOREGROUND_GONE_S: f64 = 3.0;
@@ -245,7 +245,7 @@ fn shows(foreground: &ZoneForeground, bbox: &BBox) -> bool {
     foreground.boxes.iter().any(|b| b.intersection(&foot) > 0.0)
 }
 
-/// The part of an object's box that stands on the ground.
+/// The part of a vehicle's box that covers the ground.
 fn foot_of(bbox: &BBox) -> BBox {
-    BBox { y0: bbox.y1 - FOOT_SHARE * bbox.height(), ..*bbox }
+    bbox.lowest(FOOT_SHARE)
 }

@@ -154,10 +154,9 @@ impl Presence {
         };
         let attended: Vec<bool> = things.iter().map(is_attended).collect();
         for (thing, now) in things.iter_mut().zip(attended) {
-            if let (Some(stays), Some(stay), true) = (&mut self.stays, thing.stay, now) {
-                stays.note_attended(stay);
-            }
-            thing.attended = self.attended_since(at, thing, now, first_seen);
+            let stay = thing.stay.zip(self.stays.as_mut());
+            let ever = stay.map_or(now, |(id, stays)| stays.attend(id, now));
+            thing.attended = self.attended_since(at, thing, now, ever, first_seen);
         }
         Some(self.judge(at, things))
     }
@@ -182,20 +181,19 @@ impl Presence {
         }
     }
 
-    /// Since when somebody has been beside a thing, as far as this look tells: now he is, or is not.
+    /// Since when somebody has been beside a thing, as far as this look tells: whether he is now, and ever was.
     fn attended_since(
         &self,
         at: &Captured,
         thing: &Thing,
         now: bool,
+        ever: bool,
         first_seen: Option<Captured>,
     ) -> Option<Captured> {
         let since = thing.since.or(first_seen)?;
         let stood_s = at.seconds_since(&since);
         let alone = thing.origin == Origin::Came && named(&self.rule.alone, &thing.object.class);
-        let brought =
-            || thing.stay.zip(self.stays.as_ref()).is_some_and(|(id, stays)| stays.was_attended(id));
-        if !(now || alone && (stood_s >= ALONE_DWELLS * self.rule.dwell_s || brought())) {
+        if !(now || alone && (ever || stood_s >= ALONE_DWELLS * self.rule.dwell_s)) {
             return None;
         }
         // Whoever is seen beside it a little late has come with it.

@@ -340,14 +340,13 @@ impl Stays {
         }
     }
 
-    /// Notes that somebody is beside the stay of this number.
-    pub fn note_attended(&mut self, id: u32) {
-        self.stays.iter_mut().filter(|stay| stay.id == id).for_each(|stay| stay.attended = true);
-    }
-
-    /// Whether somebody has been beside the stay of this number.
-    pub fn was_attended(&self, id: u32) -> bool {
-        self.stays.iter().any(|stay| stay.id == id && stay.attended)
+    /// Notes whether somebody is beside the stay of this number now; whether somebody is or has been.
+    pub fn attend(&mut self, id: u32, now: bool) -> bool {
+        let stay = self.stays.iter_mut().find(|stay| stay.id == id);
+        stay.is_some_and(|stay| {
+            stay.attended |= now;
+            stay.attended
+        })
     }
 
     /// Whether the background has shown that what this track stands for came to its place, if the last look saw it stay.
